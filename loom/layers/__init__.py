@@ -1,0 +1,47 @@
+"""The layer registry: one row a layer, in the order of its permanent wire code."""
+
+from loom.errors import ConfigError, known
+from loom.layers.base import EVALUATE, Field, Layer, Run, Weight
+from loom.layers.dense import Dense
+from loom.layers.elementwise import Elementwise
+
+LAYERS: tuple[type[Layer], ...] = (Dense, Elementwise)
+
+BY_CODE = {row.code: row for row in LAYERS}
+BY_KIND = {row.kind: row for row in LAYERS}
+
+__all__ = [
+    "BY_CODE",
+    "BY_KIND",
+    "EVALUATE",
+    "LAYERS",
+    "Dense",
+    "Elementwise",
+    "Field",
+    "Layer",
+    "Run",
+    "Weight",
+    "layer_from_bundle",
+    "layer_from_wire",
+]
+
+
+def layer_from_wire(config: dict) -> Layer:
+    """The layer of a wire configuration {Type, ...}."""
+    if not isinstance(config, dict):
+        raise ConfigError(
+            f"expected a layer configuration (an object), got {type(config).__name__}."
+        )
+    code = config.get("Type", None)
+    if isinstance(code, bool) or code not in BY_CODE:
+        rows = [f"{row.code} {row.__name__}" for row in LAYERS]
+        raise ConfigError(known(code, rows, "layer Type"))
+    return BY_CODE[code].from_wire_config(config)
+
+
+def layer_from_bundle(config: dict) -> Layer:
+    """The layer of a bundle's configuration {type, ...}."""
+    kind = config.get("type") if isinstance(config, dict) else None
+    if not isinstance(kind, str) or kind not in BY_KIND:
+        raise ConfigError(known(kind, BY_KIND, "layer type"))
+    return BY_KIND[kind].from_bundle_config(config)

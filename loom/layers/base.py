@@ -1,0 +1,339 @@
+"""The layer contract.
+
+A layer holds its configuration (fields, JSON-able) and its parameters (named arrays).
+A subclass declares its rows and writes four methods:
+
+    kind, code          name in bundles, permanent number on the wire
+    fields              its configuration, one `Field` a row
+    weights             its parameters, one `Weight` a row
+    weight_shapes()     shape and fan-in of each parameter
+    input_shape(shape)  the sample shape it wants, given what comes before it
+    output_shape(shape) the sample shape it gives
+    forward(x, run)     -> y, cache
+    backward(dy, cache) -> dx, gradients
+
+A layer that reads other grid positions beside what comes before it (a residual
+connection) names them in `sources()`; forward then gets their outputs as further
+arguments, and backward returns a tuple of gradients, x first.
+
+Shapes exclude the batch; arrays include it, first. A layer never changes x or dy in
+place, never keeps a batch in itself, and computes in the dtype of its parameters.
+"""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any, ClassVar
+
+import numpy as np
+
+from loom import random
+from loom.activations import Activation, activation, activation_from_bundle
+from loom.errors import ConfigError, InputError, ShapeError, known
+
+Array = np.ndarray
+Shape = tuple[int, ...]
+REQUIRED = object()
+LIMIT = 2**31 - 1  # values in one array; more is taken for a mistake
+
+
+@dataclass(frozen=True)
+class Field:
+    """One configuration value: its Python name, wire name, type and bounds.
+
+    kind is int, float, bool, str or Activation. The bundle's name is the wire's in
+    snake_case unless given.
+    """
+
+    name: str
+    wire: str
+    kind: type = int
+    default: Any = REQUIRED
+    minimum: float | None = 1
+    maximum: float | None = LIMIT
+    choices: tuple[str, ...] = ()
+    bundle: str = ""
+
+    def check(self, value: Any, where: str) -> Any:
+        """The value in its type, or ConfigError."""
+        if self.kind is Activation:
+            try:
+                return activation(value)
+            except ConfigError as error:
+                raise ConfigError(f"{where}: {self.name}: {error}") from None
+        if self.kind is float and isinstance(value, int | float | np.number):
+            value = float(value)
+        if self.kind is int and isinstance(value, np.integer):
+            value = int(value)
+        if self.kind is int and isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if type(value) is not self.kind:
+            raise ConfigError(
+                f"{where}: expected {self.name} as {self.kind.__name__}, "
+                f"got {value!r} ({type(value).__name__})."
+            )
+        if self.choices and value not in self.choices:
+            raise ConfigError(f"{where}: {known(value, self.choices, self.name)}")
+        if self.kind in (int, float):
+            low, high = self.minimum, self.maximum
+            if not (
+                (low is None or value >= low) and (high is None or value <= high)
+            ):
+                raise ConfigError(
+                    f"{where}: expected {self.name} from {low} to {high}, got {value}."
+                )
+        return value
+
+
+ACTIVATION = Field("activation", "Activation", Activation, "scaled_relu")
+
+
+@dataclass(frozen=True)
+class Weight:
+    """One parameter: its Python name, wire and bundle names, and whether a bias."""
+
+    name: str
+    wire: str
+    bundle: str
+    bias: bool = False
+
+
+@dataclass
+class Run:
+    """What one pass through a network knows beside the data.
+
+    training: dropout and batch statistics are on. seed and step choose the random
+    numbers, together with the layer's index.
+    """
+
+    training: bool = False
+    seed: int = 0
+    step: int = 0
+
+
+EVALUATE = Run()
+
+
+class Layer:
+    """The base of every layer; see the module's docstring for the contract."""
+
+    kind: ClassVar[str] = ""
+    code: ClassVar[int] = -1
+    fields: ClassVar[tuple[Field, ...]] = ()
+    weights: ClassVar[tuple[Weight, ...]] = ()
+
+    config: dict[str, Any]  # checked values of `fields`
+    parameters: dict[str, Array]  # trained
+    state: dict[str, Array]  # saved, not trained (running statistics)
+    index: int  # place in the network: chooses the random stream
+
+    def __init__(self, **config):
+        where = type(self).__name__
+        self.config = {}
+        for row in self.fields:
+            value = config.pop(row.name, row.default)
+            if value is REQUIRED:
+                raise ConfigError(f"{where}: {row.name} is missing.")
+            self.config[row.name] = row.check(value, where)
+        if config:
+            names = [row.name for row in self.fields]
+            raise ConfigError(f"{where}: {known(next(iter(config)), names, 'field')}")
+        self.parameters, self.state, self.index = {}, {}, 0
+        self.check()
+        for name, (shape, _) in self.weight_shapes().items():
+            if prod(shape) > LIMIT:
+                raise ConfigError(
+                    f"{where}: {name} of shape {shape} has {prod(shape):,} values; "
+                    f"at most {LIMIT:,} are possible. Make the layer smaller."
+                )
+
+    def __getattr__(self, name: str):
+        # Configuration reads as attributes: layer.input_size.
+        config = self.__dict__.get("config", {})
+        if name in config:
+            return config[name]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def __repr__(self) -> str:
+        values = (
+            f"{k}={getattr(v, 'name', v)!r}" for k, v in self.config.items()
+        )
+        return f"{type(self).__name__}({', '.join(values)})"
+
+    # What a subclass writes ------------------------------------------------------
+
+    def check(self) -> None:
+        """Checks between fields; raise ConfigError. Called once, after the fields."""
+
+    def weight_shapes(self) -> dict[str, tuple[Shape, int]]:
+        """Name -> (shape, fan-in) of each parameter; fan-in 0 means zeros."""
+        return {}
+
+    def declared_input_shape(self) -> Shape | None:
+        """The sample shape that the configuration alone decides, if it does."""
+        return None
+
+    def input_shape(self, previous: Shape) -> Shape:
+        """The sample shape wanted, given the one before; ShapeError if none fits."""
+        return previous
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """The sample shape that comes out of `shape`."""
+        return shape
+
+    def sources(self) -> tuple[tuple[int, int, int], ...]:
+        """Grid positions (row, column, layer) whose outputs forward also takes."""
+        return ()
+
+    def forward(self, x: Array, run: Run = EVALUATE) -> tuple[Array, Any]:
+        """The output and what backward needs."""
+        raise NotImplementedError
+
+    def backward(
+        self, dy: Array, cache: Any, need_dx: bool = True
+    ) -> tuple[Array | None, dict[str, Array]]:
+        """The gradient for x (None if not needed) and one for each parameter."""
+        raise NotImplementedError
+
+    # What every layer has -------------------------------------------------------
+
+    def fixed_shape(self, previous: Shape, wanted: Shape) -> Shape:
+        """`wanted`, if as many values come from before; else ShapeError."""
+        if prod(previous) != prod(wanted):
+            raise ShapeError(
+                f"expected x of shape {batch_text(wanted)}, "
+                f"got {batch_text(previous)}."
+            )
+        return wanted
+
+    def initialize(self, seed: int, dtype=np.float32) -> None:
+        """Fill the parameters that are not there yet.
+
+        He et al. 2015: uniform in +-sqrt(3 gain / fan_in), from the stream of (seed,
+        this layer's index, the parameter's place). Uniform, since no platform's
+        logarithm or cosine then decides a bit. Biases are zero.
+        """
+        gain = self.config["activation"].gain if "activation" in self.config else 1.0
+        for slot, (name, (shape, fan_in)) in enumerate(self.weight_shapes().items()):
+            if name in self.parameters:
+                continue
+            if fan_in == 0:
+                self.parameters[name] = np.zeros(shape, dtype)
+                continue
+            bound = (3 * gain / fan_in) ** 0.5
+            purpose = random.INITIALISE | slot << 8
+            self.parameters[name] = random.uniform(
+                seed, shape, -bound, bound, stream=self.index, purpose=purpose
+            ).astype(dtype)
+
+    def set_parameter(self, name: str, value: Any, where: str = "") -> None:
+        """Set a parameter from any array of its shape (or as many values)."""
+        where = where or type(self).__name__
+        shapes = self.weight_shapes()
+        if name not in shapes:
+            raise ConfigError(f"{where}: {known(name, shapes, 'parameter')}")
+        self.parameters[name] = as_parameter(value, shapes[name][0], f"{where}: {name}")
+
+    def parameter_count(self) -> int:
+        """Trainable values."""
+        return sum(prod(shape) for shape, _ in self.weight_shapes().values())
+
+    def copy(self) -> "Layer":
+        """A layer of the same configuration with copies of the arrays."""
+        other = type(self)(**self.config)
+        other.parameters = {k: v.copy() for k, v in self.parameters.items()}
+        other.state = {k: v.copy() for k, v in self.state.items()}
+        return other
+
+    # JSON ------------------------------------------------------------------------
+
+    def bundle_config(self) -> dict[str, Any]:
+        """Fields under their bundle names."""
+        out: dict[str, Any] = {"type": self.kind}
+        for row in self.fields:
+            value = self.config[row.name]
+            out[bundle_name(row)] = getattr(value, "bundle_name", value)
+        return out
+
+    @classmethod
+    def from_bundle_config(cls, config: dict[str, Any]) -> "Layer":
+        """The layer of a bundle's fields; unknown fields are errors."""
+        rows = {bundle_name(row): row for row in cls.fields}
+        values = {}
+        for key, value in config.items():
+            if key == "type":
+                continue
+            if key not in rows:
+                raise ConfigError(f"{cls.__name__}: {known(key, rows, 'field')}")
+            if rows[key].kind is Activation:
+                value = activation_from_bundle(value)
+            values[rows[key].name] = value
+        return cls(**values)
+
+    def wire_config(self, arrays: bool = True) -> dict[str, Any]:
+        """Fields, and parameters if there are any, under their wire names."""
+        out: dict[str, Any] = {"Type": self.code}
+        for row in self.fields:
+            value = self.config[row.name]
+            out[row.wire] = getattr(value, "code", value)
+        if arrays:
+            named = self.export_weights()
+            out |= {row.wire: named[row.name] for row in self.weights if named}
+        return out
+
+    @classmethod
+    def from_wire_config(cls, config: dict[str, Any]) -> "Layer":
+        """The layer of a wire configuration; unknown fields are errors."""
+        fields = {row.wire: row for row in cls.fields}
+        weights = {row.wire: row for row in cls.weights}
+        values, arrays = {}, {}
+        for key, value in config.items():
+            if key in fields:
+                values[fields[key].name] = value
+            elif key in weights:
+                arrays[weights[key].name] = value
+            elif key != "Type":
+                names = ["Type", *fields, *weights]
+                raise ConfigError(f"{cls.__name__}: {known(key, names, 'field')}")
+        layer = cls(**values)
+        layer.import_weights({k: v for k, v in arrays.items() if v is not None})
+        return layer
+
+    def export_weights(self) -> dict[str, Array]:
+        """Parameters as files and the wire name them (`Weight.name` -> array)."""
+        return dict(self.parameters)
+
+    def import_weights(self, arrays: dict[str, Any]) -> None:
+        """The reverse of `export_weights`; some may be missing."""
+        for name, value in arrays.items():
+            self.set_parameter(name, value)
+
+
+def bundle_name(row: Field) -> str:
+    """A field's name in bundles: the wire's in snake_case."""
+    if row.bundle:
+        return row.bundle
+    return "".join(
+        f"_{c.lower()}" if c.isupper() and i and not row.wire[i - 1].isupper() else
+        c.lower()
+        for i, c in enumerate(row.wire)
+    )
+
+
+def batch_text(shape: Shape) -> str:
+    """A sample shape with its batch axis, as text: (B, 3, 8, 8)."""
+    return f"(B, {', '.join(map(str, shape))})"
+
+
+def as_parameter(value: Any, shape: Shape, where: str) -> Array:
+    """A fresh, finite float32 (or kept float64) array of `shape` from `value`."""
+    try:
+        array = np.array(value, dtype=getattr(value, "dtype", np.float32))
+        if array.dtype != np.float64:
+            array = array.astype(np.float32)
+    except (ValueError, TypeError):
+        raise InputError(f"{where}: expected numbers of shape {shape}.") from None
+    if array.shape != shape and (array.ndim > 1 or array.size != prod(shape)):
+        raise ShapeError(f"{where}: expected shape {shape}, got {array.shape}.")
+    if not np.isfinite(array).all():
+        raise InputError(f"{where}: has a NaN or an infinity.")
+    return array.reshape(shape)

@@ -1,0 +1,93 @@
+"""Dense (fully connected) layer."""
+
+import numpy as np
+
+from loom.errors import ShapeError
+from loom.layers.base import (
+    ACTIVATION,
+    EVALUATE,
+    Array,
+    Field,
+    Layer,
+    Run,
+    Shape,
+    Weight,
+    batch_text,
+)
+from loom.linalg import matmul
+
+
+class Dense(Layer):
+    """Affine map followed by an activation.
+
+        y = f(x @ W + b)
+
+    Shapes:  x (B, ..., C), W (C, F), b (F,) -> y (B, ..., F). What comes as another
+             shape of C values in all is flattened.
+    Cache:   x and the pre-activation or y, whichever f's derivative reads
+    Raises:  ShapeError when neither the last axis nor all of x is C
+    """
+
+    kind = "dense"
+    code = 0
+    fields = (
+        Field("input_size", "InputHeight"),
+        Field("output_size", "OutputHeight"),
+        ACTIVATION,
+    )
+    weights = (
+        Weight("weight", "Kernel", "kernel"),
+        Weight("bias", "Bias", "biases", bias=True),
+    )
+
+    def __init__(self, input_size: int, output_size: int, activation="scaled_relu"):
+        super().__init__(
+            input_size=input_size, output_size=output_size, activation=activation
+        )
+
+    def weight_shapes(self) -> dict[str, tuple[Shape, int]]:
+        """W (C, F) and b (F,)."""
+        c, f = self.input_size, self.output_size
+        return {"weight": ((c, f), c), "bias": ((f,), 0)}
+
+    def declared_input_shape(self) -> Shape:
+        """(C,)."""
+        return (self.input_size,)
+
+    def input_shape(self, previous: Shape) -> Shape:
+        """(..., C) as it is, else everything flattened to (C,)."""
+        if previous and previous[-1] == self.input_size:
+            return previous
+        if int(np.prod(previous)) == self.input_size:
+            return (self.input_size,)
+        raise ShapeError(
+            f"expected x of shape {batch_text((self.input_size,))}, "
+            f"got {batch_text(previous)}. Set input_size={previous[-1]}."
+        )
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(..., F)."""
+        return (*shape[:-1], self.output_size)
+
+    def forward(self, x: Array, run: Run = EVALUATE) -> tuple[Array, tuple]:
+        """One product, the bias added in place, the activation in place if it may."""
+        f = self.config["activation"]
+        parameters = self.parameters
+        v = matmul(x, parameters["weight"])
+        v += parameters["bias"]
+        if f.needs == "y":
+            y = f.forward(v, v)
+            return y, (x, None, y)
+        return f(v), (x, v, None)
+
+    def backward(self, dy: Array, cache: tuple, need_dx: bool = True):
+        """dW = x^T dv, db = sum dv, dx = dv W^T, with dv = dy f'(v)."""
+        x, v, y = cache
+        dv = self.config["activation"].backward(dy, v, y)
+        rows = dv.reshape(-1, self.config["output_size"])
+        gradients = {
+            "weight": matmul(x.reshape(-1, self.config["input_size"]).T, rows),
+            "bias": rows.sum(axis=0),
+        }
+        dx = matmul(dv, self.parameters["weight"].T) if need_dx else None
+        return dx, gradients
