@@ -114,11 +114,26 @@ class Network:
             shape = (input_shape,)
         else:
             shape = tuple(int(n) for n in input_shape)
-        net = cls(prod(shape), 1, 1, len(layers), seed=seed)
-        net.input_shape = shape
-        net._shapes = [shape]
+        return cls.from_layers(layers, shape, seed=seed)
+
+    @classmethod
+    def from_layers(
+        cls,
+        layers: Iterable[Layer],
+        input_shape: Shape,
+        grid_rows: int = 1,
+        grid_cols: int = 1,
+        layers_per_cell: int | None = None,
+        seed: int | None = None,
+    ) -> "Network":
+        """A grid filled with copies of `layers`, in the order of the data."""
+        layers = list(layers)
+        per_cell = len(layers) if layers_per_cell is None else layers_per_cell
+        net = cls(prod(input_shape), grid_rows, grid_cols, per_cell, seed=seed)
+        net.input_shape = input_shape
+        net._shapes = [input_shape]
         for index, layer in enumerate(layers):
-            net.set_layer(0, 0, index, layer)
+            net.set_layer(*net.position(index), layer)
         net._prepare()
         return net
 
@@ -350,6 +365,12 @@ class Network:
         from loom.introspection import get_methods
 
         return get_methods()
+
+    def get_methods_json(self) -> str:
+        """`get_methods` as JSON text."""
+        import json
+
+        return json.dumps(self.get_methods())
 
     def list_methods(self) -> list[str]:
         """The methods' wire names."""

@@ -75,9 +75,7 @@ class Field:
             raise ConfigError(f"{where}: {known(value, self.choices, self.name)}")
         if self.kind in (int, float):
             low, high = self.minimum, self.maximum
-            if not (
-                (low is None or value >= low) and (high is None or value <= high)
-            ):
+            if not ((low is None or value >= low) and (high is None or value <= high)):
                 raise ConfigError(
                     f"{where}: expected {self.name} from {low} to {high}, got {value}."
                 )
@@ -154,9 +152,7 @@ class Layer:
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def __repr__(self) -> str:
-        values = (
-            f"{k}={getattr(v, 'name', v)!r}" for k, v in self.config.items()
-        )
+        values = (f"{k}={getattr(v, 'name', v)!r}" for k, v in self.config.items())
         return f"{type(self).__name__}({', '.join(values)})"
 
     # What a subclass writes ------------------------------------------------------
@@ -200,8 +196,7 @@ class Layer:
         """`wanted`, if as many values come from before; else ShapeError."""
         if prod(previous) != prod(wanted):
             raise ShapeError(
-                f"expected x of shape {batch_text(wanted)}, "
-                f"got {batch_text(previous)}."
+                f"expected x of shape {batch_text(wanted)}, got {batch_text(previous)}."
             )
         return wanted
 
@@ -232,6 +227,11 @@ class Layer:
         if name not in shapes:
             raise ConfigError(f"{where}: {known(name, shapes, 'parameter')}")
         self.parameters[name] = as_parameter(value, shapes[name][0], f"{where}: {name}")
+
+    def set_state(self, name: str, value: Any) -> None:
+        """Set a saved statistic from any array of its shape (or as many values)."""
+        shape = self.state[name].shape
+        self.state[name] = as_parameter(value, shape, f"{type(self).__name__}: {name}")
 
     def parameter_count(self) -> int:
         """Trainable values."""
@@ -313,8 +313,9 @@ def bundle_name(row: Field) -> str:
     if row.bundle:
         return row.bundle
     return "".join(
-        f"_{c.lower()}" if c.isupper() and i and not row.wire[i - 1].isupper() else
-        c.lower()
+        f"_{c.lower()}"
+        if c.isupper() and i and not row.wire[i - 1].isupper()
+        else c.lower()
         for i, c in enumerate(row.wire)
     )
 
