@@ -1,0 +1,13 @@
+"""The harness's table: one case for each row of LAYERS, by family.
+
+A new layer is one case in a family's file here; gradients, parity and the meta-test
+then know it.
+"""
+
+from tests.cases import basic
+from tests.cases.case import Case, fill
+
+CASES: tuple[Case, ...] = (*basic.CASES,)
+BY_LAYER = {case.layer: case for case in CASES}
+
+__all__ = ["BY_LAYER", "CASES", "Case", "fill"]
