@@ -12,6 +12,7 @@ from functools import cache
 
 from loom import api
 from loom.errors import WireError, known
+from loom.grid import Grid
 from loom.network import Network
 
 _CAPITALS = {"cpu": "CPU", "gpu": "GPU", "json": "JSON", "id": "ID", "mha": "MHA"}
@@ -53,14 +54,15 @@ def wire_name(name: str) -> str:
 
 @cache
 def methods() -> dict[str, Callable]:
-    """Wire name -> method of Network, in the order of the class."""
-    found = {}
-    for name, member in vars(Network).items():
-        if name.startswith("_") or not inspect.isfunction(member):
-            continue
-        if not getattr(member, "python_only", False):
-            found[wire_name(name)] = member
-    return found
+    """Wire name -> method of Network, those of the grid first."""
+    members = vars(Grid) | vars(Network)
+    return {
+        wire_name(name): member
+        for name, member in members.items()
+        if inspect.isfunction(member)
+        and not name.startswith("_")
+        and not getattr(member, "python_only", False)
+    }
 
 
 @cache
@@ -132,7 +134,7 @@ def annotation_text(annotation) -> str:
     if annotation is None:
         return "None"
     text = inspect.formatannotation(annotation)
-    for module in ("numpy.", "collections.abc.", "loom.layers.base.", "loom.network."):
+    for module in ("numpy.", "collections.abc.", "loom.layers.base.", "loom.grid."):
         text = text.replace(module, "")
     return text.replace("ndarray", "Array")
 

@@ -17,9 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from loom.errors import ConfigError, FormatError, InputError, LoomError, ShapeError
-from loom.errors import known
+from loom.errors import (
+    ConfigError,
+    FormatError,
+    InputError,
+    LoomError,
+    ShapeError,
+    known,
+)
 from loom.files import read_bytes, write_atomic
+from loom.grid import MAX_SEED
 from loom.layers import layer_from_bundle
 from loom.network import Network
 
@@ -194,7 +201,7 @@ def _read_model(entry: dict, where: str, problems: list[str]) -> Network | None:
     for name in ("grid_rows", "grid_cols", "layers_per_cell"):
         counts[name] = _count(cfg, name, where, problems)
     batch_size = _count(cfg, "batch_size", where, problems, default=1)
-    seed = _count(cfg, "seed", where, problems, default=0, low=0, high=2**64 - 1)
+    seed = _count(cfg, "seed", where, problems, default=0, low=0, high=MAX_SEED)
     rows = cfg.get("layers")
     if not isinstance(rows, list):
         problems.append(f"{where}: expected layers as a list, got {rows!r:.40}")

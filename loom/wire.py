@@ -1,7 +1,7 @@
 """The wire: JSON and flat typed arrays to Python values and back.
 
-A call is (method's wire name, list of arguments); the reply is a list of results. Beside
-plain JSON there is the skeleton form: JSON in which a numeric array is
+A call is (method's wire name, list of arguments); the reply is a list of results.
+Beside plain JSON there is the skeleton form: JSON in which a numeric array is
 `{"$array": i, "shape": [...]}`, and array i travels as a typed array with no text.
 """
 
