@@ -1,8 +1,8 @@
 """The activation table: one row an activation, and all that is known of it.
 
 Codes are permanent and append-only. `forward(v, out)` writes f(v) to `out`, which may
-be `v` itself where `needs` is "y". `backward(dy, v, y)` gives dy * f'(v) in a new array;
-a row whose `needs` is "y" reads only y (v may be gone), one with "v" only v.
+be `v` itself where `needs` is "y". `backward(dy, v, y)` gives dy * f'(v) in a new
+array; a row whose `needs` is "y" reads only y (v may be gone), one with "v" only v.
 Every f is finite and exact to rounding for any finite input; NaN stays NaN.
 """
 

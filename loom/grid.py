@@ -271,7 +271,8 @@ def _from_wire(config: dict | str) -> Layer:
 
 
 def integer(value: Any, where: str, low: int, high: int) -> int:
-    if isinstance(value, float) and value.isinteger():
+    """The value as an int within the bounds, or ConfigError."""
+    if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise ConfigError(f"{where}: expected a whole number, got {value!r}.")

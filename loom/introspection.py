@@ -1,11 +1,13 @@
 """Reflection: what every bridge, menu and document knows of Network's methods.
 
-A type hint is one word on the wire (`WIRE_TYPES`); a method's wire name is made from its
-Python name by `wire_name`. JavaScript, C, TypeScript declarations, the page's method
-explorer and the README's table are all made from `get_methods` and `get_functions`.
+A type hint is one word on the wire (`WIRE_TYPES`); a method's wire name is made from
+its Python name by `wire_name`. JavaScript, C, TypeScript declarations, the page's
+method explorer and the README's table are all made from `get_methods` and
+`get_functions`.
 """
 
 import inspect
+import re
 import typing
 from collections.abc import Callable
 from functools import cache
@@ -134,8 +136,7 @@ def annotation_text(annotation) -> str:
     if annotation is None:
         return "None"
     text = inspect.formatannotation(annotation)
-    for module in ("numpy.", "collections.abc.", "loom.layers.base.", "loom.grid."):
-        text = text.replace(module, "")
+    text = re.sub(r"\b(?:\w+\.)+(?=\w)", "", text)
     return text.replace("ndarray", "Array")
 
 

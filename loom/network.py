@@ -59,7 +59,7 @@ class Network(Grid):
 
     def set_batch_size(self, batch_size: int) -> None:
         """How many samples a flat array holds."""
-        self.batch_size = _integer(batch_size, "batch_size", 1, LIMIT)
+        self.batch_size = integer(batch_size, "batch_size", 1, LIMIT)
 
     # Forward and backward --------------------------------------------------------
 

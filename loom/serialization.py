@@ -3,9 +3,10 @@
     {"type": "modelhost/bundle", "version": 1,
      "models": [{"id", "cfg", "weights": {"fmt": "jsonModelB64", "data"}}]}
 
-`data` is base64 of {"type": "float32", "layers": [{name: [numbers]}]}. Numbers have nine
-significant digits, which name every float32 uniquely. Reading takes the text as hostile:
-everything is checked before anything is allocated, and all problems are listed together.
+`data` is base64 of {"type": "float32", "layers": [{name: [numbers]}]}. Numbers have
+nine significant digits, which name every float32 uniquely. Reading takes the text as
+hostile: everything is checked before anything is allocated, and all problems are listed
+together.
 """
 
 import base64
