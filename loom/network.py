@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from loom.errors import ConfigError, InputError, ShapeError
-from loom.grid import Grid, python_only
+from loom.grid import Grid, integer, python_only
 from loom.layers import Run
 from loom.layers.base import LIMIT, batch_text
 
