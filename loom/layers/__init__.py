@@ -8,7 +8,7 @@ from loom.layers.elementwise import Elementwise
 LAYERS: tuple[type[Layer], ...] = (Dense, Elementwise)
 
 BY_CODE = {row.code: row for row in LAYERS}
-BY_KIND = {row.kind: row for row in LAYERS}
+BY_KIND = {name: row for row in LAYERS for name in (row.kind, *row.aliases)}
 
 __all__ = [
     "BY_CODE",
@@ -32,7 +32,7 @@ def layer_from_wire(config: dict) -> Layer:
         raise ConfigError(
             f"expected a layer configuration (an object), got {type(config).__name__}."
         )
-    code = config.get("Type", None)
+    code = config.get("Type")
     if isinstance(code, bool) or code not in BY_CODE:
         rows = [f"{row.code} {row.__name__}" for row in LAYERS]
         raise ConfigError(known(code, rows, "layer Type"))

@@ -5,7 +5,9 @@ A subclass declares its rows and writes four methods:
 
     kind, code          name in bundles, permanent number on the wire
     fields              its configuration, one `Field` a row
+    derived             values on the wire that follow from the fields (attributes)
     weights             its parameters, one `Weight` a row
+    statistics          its saved state, one `Weight` a row
     weight_shapes()     shape and fan-in of each parameter
     input_shape(shape)  the sample shape it wants, given what comes before it
     output_shape(shape) the sample shape it gives
@@ -34,6 +36,58 @@ Array = np.ndarray
 Shape = tuple[int, ...]
 REQUIRED = object()
 LIMIT = 2**31 - 1  # values in one array; more is taken for a mistake
+
+# Fields of the five layer types of the framework we follow. Its files and replies carry
+# them in every layer, zero or empty where they mean nothing: there they are ignored.
+FOREIGN = tuple(
+    [
+        "Activation",
+        "KernelSize",
+        "Stride",
+        "Padding",
+        "Filters",
+        "Kernel",
+        "Bias",
+        "InputHeight",
+        "InputWidth",
+        "InputChannels",
+        "OutputHeight",
+        "OutputWidth",
+        "NumHeads",
+        "HeadDim",
+        "DModel",
+        "SeqLength",
+        "QWeights",
+        "KWeights",
+        "VWeights",
+        "OutputWeight",
+        "QBias",
+        "KBias",
+        "VBias",
+        "OutputBias",
+        "HiddenSize",
+        "RNNInputSize",
+        "WeightIH",
+        "WeightHH",
+        "BiasH",
+        "WeightIH_i",
+        "WeightHH_i",
+        "BiasH_i",
+        "WeightIH_f",
+        "WeightHH_f",
+        "BiasH_f",
+        "WeightIH_g",
+        "WeightHH_g",
+        "BiasH_g",
+        "WeightIH_o",
+        "WeightHH_o",
+        "BiasH_o",
+        "Width",
+        "Height",
+        "InputSize",
+        "OutputSize",
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -116,8 +170,11 @@ class Layer:
 
     kind: ClassVar[str] = ""
     code: ClassVar[int] = -1
+    aliases: ClassVar[tuple[str, ...]] = ()  # further kinds in bundles that are read
     fields: ClassVar[tuple[Field, ...]] = ()
+    derived: ClassVar[tuple[Field, ...]] = ()
     weights: ClassVar[tuple[Weight, ...]] = ()
+    statistics: ClassVar[tuple[Weight, ...]] = ()
 
     config: dict[str, Any]  # checked values of `fields`
     parameters: dict[str, Array]  # trained
@@ -219,6 +276,7 @@ class Layer:
             self.parameters[name] = random.uniform(
                 seed, shape, -bound, bound, stream=self.index, purpose=purpose
             ).astype(dtype)
+        self.state = {k: v.astype(dtype, copy=False) for k, v in self.state.items()}
 
     def set_parameter(self, name: str, value: Any, where: str = "") -> None:
         """Set a parameter from any array of its shape (or as many values)."""
@@ -252,22 +310,27 @@ class Layer:
         for row in self.fields:
             value = self.config[row.name]
             out[bundle_name(row)] = getattr(value, "bundle_name", value)
-        return out
+        return out | {bundle_name(row): getattr(self, row.name) for row in self.derived}
 
     @classmethod
     def from_bundle_config(cls, config: dict[str, Any]) -> "Layer":
         """The layer of a bundle's fields; unknown fields are errors."""
         rows = {bundle_name(row): row for row in cls.fields}
-        values = {}
+        derived = {bundle_name(row): row for row in cls.derived}
+        foreign = {bundle_name(Field("", wire)) for wire in FOREIGN}
+        values, follow = {}, {}
         for key, value in config.items():
-            if key == "type":
-                continue
-            if key not in rows:
+            if key in rows:
+                if rows[key].kind is Activation:
+                    value = activation_from_bundle(value)
+                values[rows[key].name] = value
+            elif key in derived:
+                follow[derived[key]] = value
+            elif key != "type" and not cls._ignored(key, value, foreign):
                 raise ConfigError(f"{cls.__name__}: {known(key, rows, 'field')}")
-            if rows[key].kind is Activation:
-                value = activation_from_bundle(value)
-            values[rows[key].name] = value
-        return cls(**values)
+        layer = cls(**values)
+        layer._check_derived(follow)
+        return layer
 
     def wire_config(self, arrays: bool = True) -> dict[str, Any]:
         """Fields, and parameters if there are any, under their wire names."""
@@ -275,28 +338,61 @@ class Layer:
         for row in self.fields:
             value = self.config[row.name]
             out[row.wire] = getattr(value, "code", value)
-        if arrays:
-            named = self.export_weights()
-            out |= {row.wire: named[row.name] for row in self.weights if named}
+        out |= {row.wire: getattr(self, row.name) for row in self.derived}
+        if arrays and (named := self.export_weights()):
+            out |= {row.wire: named[row.name] for row in self.weight_rows()}
+            out |= {row.wire: self.state[row.name] for row in self.statistics}
         return out
 
     @classmethod
     def from_wire_config(cls, config: dict[str, Any]) -> "Layer":
         """The layer of a wire configuration; unknown fields are errors."""
         fields = {row.wire: row for row in cls.fields}
+        derived = {row.wire: row for row in cls.derived}
         weights = {row.wire: row for row in cls.weights}
-        values, arrays = {}, {}
+        statistics = {row.wire: row for row in cls.statistics}
+        values, follow, arrays, state = {}, {}, {}, {}
         for key, value in config.items():
             if key in fields:
                 values[fields[key].name] = value
+            elif key in derived:
+                follow[derived[key]] = value
             elif key in weights:
                 arrays[weights[key].name] = value
-            elif key != "Type":
-                names = ["Type", *fields, *weights]
+            elif key in statistics:
+                state[statistics[key].name] = value
+            elif key != "Type" and not cls._ignored(key, value, FOREIGN):
+                names = ["Type", *fields, *derived, *weights, *statistics]
                 raise ConfigError(f"{cls.__name__}: {known(key, names, 'field')}")
         layer = cls(**values)
+        layer._check_derived(follow)
         layer.import_weights({k: v for k, v in arrays.items() if v is not None})
+        for name, value in state.items():
+            layer.set_state(name, value)
         return layer
+
+    @classmethod
+    def _ignored(cls, key: str, value: Any, foreign) -> bool:
+        """Whether a field is another layer type's, and says nothing here."""
+        if key not in foreign:
+            return False
+        # Its LSTM names an activation that it does not use.
+        unused = key.lower() == "activation" and cls.code <= 4
+        return unused or value is None or (not hasattr(value, "shape") and not value)
+
+    def _check_derived(self, values: dict[Field, Any]) -> None:
+        where = type(self).__name__
+        for row, value in values.items():
+            right = getattr(self, row.name)
+            if value and row.check(value, where) != right:
+                raise ConfigError(
+                    f"{where}: expected {row.name} {right} as the other fields give, "
+                    f"got {value}. Leave it out, or correct them."
+                )
+
+    def weight_rows(self) -> tuple[Weight, ...]:
+        """The rows of `weights` that this configuration has."""
+        return self.weights
 
     def export_weights(self) -> dict[str, Array]:
         """Parameters as files and the wire name them (`Weight.name` -> array)."""
