@@ -1,0 +1,210 @@
+"""The JavaScript API in the page's own thread: both modes, errors, memory."""
+
+import json
+
+import numpy as np
+import pytest
+
+import loom
+
+SNIPPET = """
+const network = NewNetwork(784, 1, 1, 2);
+const layer0Config = InitDenseLayer(784, 392, 0);
+const layer1Config = InitDenseLayer(392, 10, 1);
+network.SetLayer(JSON.stringify([0, 0, 0, JSON.parse(layer0Config)]));
+network.SetLayer(JSON.stringify([0, 0, 1, JSON.parse(layer1Config)]));
+const input = new Array(784).fill(0).map(() => Math.random());
+const output = JSON.parse(network.ForwardCPU(JSON.stringify([input])))[0];
+const modelJSON = network.SaveModelToString(JSON.stringify(["my_model"]));
+const model = JSON.parse(JSON.parse(modelJSON)[0]);
+const loadedNetwork = LoadModelFromString(JSON.stringify(model), "my_model");
+const methods = JSON.parse(network.GetMethods());
+methods.forEach((m) => console.log(`${m.method_name}(${m.parameters.map((p) => p.type).join(", ")})`));
+"""
+
+
+def test_snippet_verbatim(page):
+    result = page.run(
+        "const {NewNetwork, InitDenseLayer, LoadModelFromString} = loom;"
+        + SNIPPET
+        + """
+        const again = JSON.parse(loadedNetwork.ForwardCPU(JSON.stringify([input])))[0];
+        return { output, again, methods };
+        """
+    )
+    assert len(result["output"]) == 10
+    assert result["again"] == result["output"]
+    names = [row["method_name"] for row in result["methods"]]
+    assert names == loom.Network(1, 1, 1, 1).list_methods()
+
+
+def test_progress_reaches_the_total_in_bytes(page):
+    events = page.run("return progress;")
+    assert [e["stage"] for e in (events[0], *events[-2:])] == [
+        "download",
+        "start",
+        "ready",
+    ]
+    loaded = [event["loadedBytes"] for event in events]
+    assert loaded == sorted(loaded)
+    assert loaded[-1] == events[-1]["totalBytes"] > 10_000_000
+    assert len(events) > 10
+
+
+def test_typed_mode(page):
+    result = page.run("""
+        const network = loom.NewNetwork(4, 1, 1, 1, 7);
+        network.SetLayer(0, 0, 0, loom.InitDenseLayer(4, 3, "linear"));
+        const x = Float32Array.of(1, 2, 3, 4);
+        const [y, nanoseconds] = network.ForwardCPU(x);
+        const [nested] = network.ForwardCPU([[1, 2, 3, 4], [0, 0, 0, 1]]);
+        const wide = Float32Array.from({ length: 40 }, (_, i) => i % 4 + 1);
+        wide.shape = [10, 4];
+        const [batch] = network.call("ForwardCPU", wide);
+        return {
+          kind: y.constructor.name, y: [...y], flat: y.shape === undefined,
+          time: Number.isInteger(nanoseconds),
+          nested: [...nested.slice(0, 3)], shape: [...nested.shape],
+          batch: [...batch.slice(0, 3)], batchShape: [...batch.shape],
+          kept: x.length, none: network.call("SetBatchSize", 1) === undefined,
+          total: network.call("TotalLayers"), json: network.TotalLayers(),
+          has: [network.call("HasMethod", "Train"), network.HasMethod('["Nope"]')],
+        };
+    """)
+    assert result["kind"] == "Float32Array"
+    assert result["flat"]
+    assert result["time"]
+    assert result["none"]
+    assert result["y"] == result["nested"] == result["batch"]
+    assert result["shape"] == [2, 3]
+    assert result["batchShape"] == [10, 3]
+    assert (result["total"], result["json"]) == (1, "[1]")
+    assert result["has"] == [True, "[false]"]
+
+
+def test_json_mode_loses_no_digit_and_matches_python(page):
+    text = "[" + json.dumps(list(np.random.default_rng(0).random(20))) + "]"
+    run = loom.Network(20, 1, 1, 5, 3)
+    expected = loom.wire.call_json(run, "ForwardCPU", text)
+    got = page.run("return loom.NewNetwork(20, 1, 1, 5, 3).ForwardCPU(argument);", text)
+    np.testing.assert_allclose(json.loads(got)[0], json.loads(expected)[0], rtol=1e-6)
+
+
+BAD_JSON = {
+    "text": ("ForwardCPU", "[1,", "ForwardCPU: expected a JSON array of parameters"),
+    "no list": ("ForwardCPU", '{"a": 1}', "expected a JSON array of parameters"),
+    "count": ("ForwardCPU", "[]", "ForwardCPU: expected 1 arguments (inputs), got 0."),
+    "length": ("ForwardCPU", "[[1, 2]]", "expected 1 x 4 = 4 values"),
+    "infinity": (
+        "ForwardCPU",
+        "[[1e999, 1, 1, 1]]",
+        "expected finite numbers, got inf",
+    ),
+    "field": ("SetLayer", '[0, 0, 0, {"Type": 0, "Wide": 3}]', "Wide"),
+    "place": ("SetLayer", '[9, 0, 0, {"Type": 0}]', "row of the grid"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_JSON)
+def test_json_mode_replies_with_the_error(page, case):
+    method, text, words = BAD_JSON[case]
+    reply = page.run(
+        "return loom.NewNetwork(4, 1, 1, 1)[argument[0]](argument[1]);", [method, text]
+    )
+    assert list(json.loads(reply)) == ["error"]
+    assert words in json.loads(reply)["error"]
+
+
+def test_json_mode_never_prints_nan(page):
+    reply = page.run("""
+        const network = loom.NewNetwork(1, 1, 1, 1);
+        network.SetLayer(0, 0, 0, loom.InitDenseLayer(1, 1, "linear"));
+        const huge = Float32Array.of(3e38);
+        network.ForwardCPU(huge);
+        network.BackwardCPU(huge);
+        return network.KernelGradients();
+    """)
+    assert "NaN or an infinity" in json.loads(reply)["error"]
+
+
+BAD_TYPED = {
+    "unknown": ("call('Nope')", "WireError", "unknown method 'Nope'"),
+    "length": ("ForwardCPU(new Float32Array(3))", "ShapeError", "expected 1 x 4"),
+    "NaN": ("ForwardCPU(Float32Array.of(NaN, 1, 1, 1))", "InputError", "got nan"),
+    "NaN in a list": ("ForwardCPU([NaN, 1, 1, 1])", "WireError", "expected a finite"),
+    "value": ("ForwardCPU(() => 1)", "WireError", "got function"),
+    "object": ("ForwardCPU(new Map())", "WireError", "got Map"),
+    "place": ("GetLayer(0, 0, 5)", "ConfigError", "layer of the grid"),
+    "type": ("SetBatchSize(1.5)", "WireError", "expected int"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_TYPED)
+def test_typed_mode_throws(page, case):
+    code, kind, words = BAD_TYPED[case]
+    thrown = page.run(f"""
+        try {{ loom.NewNetwork(4, 1, 1, 1).{code}; }}
+        catch (error) {{
+          return [error instanceof LoomError, error.kind, error.message];
+        }}
+    """)
+    assert thrown[:2] == [True, kind]
+    assert words in thrown[2]
+
+
+BAD_NEW = {
+    "huge": ("NewNetwork(1e12, 1, 1, 1)", "input_size"),
+    "grid": ("NewNetwork(4, 1000, 1000, 1000)", "Make the grid smaller"),
+    "fraction": ("NewNetwork(1.5, 1, 1, 1)", "input_size"),
+    "dense": ("InitDenseLayer(100000, 100000, 0)", "Make the layer smaller"),
+    "activation": ("InitDenseLayer(2, 2, 'tahn')", "Did you mean 'tanh'"),
+    "bundle": ("LoadModelFromString('{}', 'a')", "bundle"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_NEW)
+def test_functions_throw(page, case):
+    code, words = BAD_NEW[case]
+    message = page.run(
+        f"try {{ loom.{code}; }} catch (error) {{ return error.message; }}"
+    )
+    assert words in message
+
+
+def test_freed_network(page):
+    result = page.run("""
+        const network = loom.NewNetwork(4, 1, 1, 1);
+        network.free();
+        network.free();
+        const json = network.TotalLayers();
+        try { network.ForwardCPU(new Float32Array(4)); }
+        catch (error) { return [json, error.message]; }
+    """)
+    assert "this network was freed" in json.loads(result[0])["error"]
+    assert result[1] == "ForwardCPU: this network was freed. Make a new one."
+
+
+def test_ten_thousand_networks_do_not_grow_the_heap(page):
+    before, after, networks = page.run("""
+        const cycle = (count) => {
+          for (let i = 0; i < count; i++) {
+            const network = loom.NewNetwork(64, 1, 1, 1);
+            network.SetLayer(0, 0, 0, loom.InitDenseLayer(64, 32, 0));
+            network.ForwardCPU(new Float32Array(64));
+            try { network.ForwardCPU(new Float32Array(1)); } catch {}
+            network.free();
+          }
+        };
+        const size = () => {
+          loom.pyodide.runPython("import gc; gc.collect()");
+          const table = loom.pyodide._module.__hiwire_table ?? [];
+          return [loom.pyodide._module.HEAP8.length, table.length];
+        };
+        cycle(500);
+        const before = size();
+        cycle(10000);
+        return [before, size(), loom.pyodide.runPython(
+          "from loom import browser; len(browser._networks)")];
+    """)
+    assert before == after
+    assert networks < 60

@@ -1,0 +1,155 @@
+"""web/dist: the runtime, our wheel, the JavaScript API and the page, self-contained.
+
+web/dist/
+  loom.mjs, worker.mjs, ...  every file of web/, as it lies there
+  loom.d.mts                 TypeScript declarations, from the reflection
+  files.json                 version, and the size in bytes of what is loaded
+  runtime/                   Pyodide, its lock file, and the wheels that it lists
+  vendor/uplot/              charts for the page
+  *.br                       the same files for servers that can send Brotli
+"""
+
+import fcntl
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tools.wasm.sources import (
+    PYODIDE,
+    ROOT,
+    BuildError,
+    cache,
+    npm_package,
+    pyodide_lock,
+    pyodide_wheel,
+    run,
+    sha256,
+)
+
+DIST = ROOT / "web" / "dist"
+RUNTIME = (
+    "pyodide.mjs",
+    "pyodide.asm.mjs",
+    "pyodide.asm.wasm",
+    "python_stdlib.zip",
+)
+PACKAGES = ("numpy", "micropip")  # beside ours
+CHARTS = ("dist/uPlot.esm.js", "dist/uPlot.min.css", "LICENSE")
+COMPRESSED = {".mjs", ".js", ".css", ".html", ".json", ".wasm", ".zip", ".whl", ".svg"}
+
+
+def build(quality: int = 9) -> Path:
+    """Assemble web/dist anew and give its path; `quality` is Brotli's, to 11."""
+    with _one_at_a_time():
+        fresh = DIST.with_name("build")
+        shutil.rmtree(fresh, ignore_errors=True)
+        _copy_sources(fresh)
+        _copy_vendor(fresh)
+        _write_runtime(fresh / "runtime")
+        _write_generated(fresh)
+        for path in sorted(fresh.rglob("*")):
+            if path.suffix in COMPRESSED and path.is_file():
+                _compress(path, quality)
+        shutil.rmtree(DIST, ignore_errors=True)
+        fresh.rename(DIST)
+    return DIST
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    with cache("build.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _copy_sources(target: Path) -> None:
+    shutil.copytree(
+        ROOT / "web",
+        target,
+        ignore=shutil.ignore_patterns("dist", "build", ".*", "__pycache__"),
+    )
+    shutil.copy(ROOT / "LICENSE", target)
+
+
+def _copy_vendor(target: Path) -> None:
+    charts = target / "vendor" / "uplot"
+    charts.mkdir(parents=True, exist_ok=True)
+    for name in CHARTS:
+        shutil.copy(npm_package("uplot") / name, charts)
+
+
+def _write_runtime(runtime: Path) -> None:
+    """Pyodide, the wheels, and a lock file of just these."""
+    from pyodide_lock import PyodideLockSpec
+    from pyodide_lock.utils import add_wheels_to_spec
+
+    runtime.mkdir()
+    pyodide = npm_package("pyodide")
+    for name in RUNTIME:
+        # A map that is named and not there would be an error in the console.
+        data = (pyodide / name).read_bytes()
+        if name.endswith(".mjs"):
+            data = data.partition(b"\n//# sourceMappingURL=")[0] + b"\n"
+        (runtime / name).write_bytes(data)
+    for name in PACKAGES:
+        shutil.copy(pyodide_wheel(name), runtime)
+    wheel = build_wheel(runtime)
+    lock = pyodide_lock()
+    lock["packages"] = {name: lock["packages"][name] for name in PACKAGES}
+    lock["info"]["version"] = PYODIDE  # pyodide-lock 0.1, of Python 3.11, wants it
+    path = runtime / "pyodide-lock.json"
+    path.write_text(json.dumps(lock))
+    spec = PyodideLockSpec.from_json(path)
+    spec = add_wheels_to_spec(spec, [wheel], base_path=runtime)
+    spec.check_wheel_filenames()
+    spec.to_json(path, indent=1)
+
+
+def build_wheel(folder: Path) -> Path:
+    """Our own wheel, built into `folder`; the same sources give the same bytes."""
+    run(
+        sys.executable,
+        "-m",
+        "hatchling",
+        "build",
+        "-t",
+        "wheel",
+        "-d",
+        folder,
+        cwd=ROOT,
+    )
+    wheel = next(folder.glob("loom_nn-*.whl"))
+    if not wheel.name.endswith("-py3-none-any.whl"):
+        raise BuildError(f"expected a py3-none-any wheel, got {wheel.name}.")
+    return wheel
+
+
+def _write_generated(target: Path) -> None:
+    from loom import __version__
+    from tools.wasm.declarations import declarations
+
+    (target / "loom.d.mts").write_text(declarations())
+    runtime = target / "runtime"
+    lock = json.loads((runtime / "pyodide-lock.json").read_text())
+    loaded = [*RUNTIME, "pyodide-lock.json"]
+    loaded += [lock["packages"][name]["file_name"] for name in ("numpy", "loom-nn")]
+    sizes = {f"runtime/{name}": (runtime / name).stat().st_size for name in loaded}
+    listing = {"version": __version__, "files": sizes}
+    (target / "files.json").write_text(json.dumps(listing, indent=1))
+
+
+def _compress(path: Path, quality: int) -> None:
+    """Write PATH.br beside `path`, if it is a tenth smaller; kept in the cache."""
+    import brotli
+
+    data = path.read_bytes()
+    kept = cache("brotli", f"{sha256(data)}-{quality}.br")
+    if not kept.is_file():
+        partial = kept.with_suffix(".partial")
+        partial.write_bytes(brotli.compress(data, quality=quality))
+        partial.replace(kept)
+    if kept.stat().st_size < 0.9 * len(data):
+        shutil.copy(kept, path.with_name(path.name + ".br"))

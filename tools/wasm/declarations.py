@@ -1,0 +1,186 @@
+"""loom.d.mts: the TypeScript declarations of web/loom.mjs, from the reflection."""
+
+import re
+from string import Template
+
+from loom import introspection
+
+HEAD = Template("""\
+// TypeScript declarations of loom.mjs. Made by build_wasm.py from Loom $version's
+// reflection; changes here are lost.
+
+/** A flat array with `shape` when it has not one dimension. */
+export type Floats = Float32Array & { readonly shape?: readonly number[] };
+type Nested = readonly number[] | readonly Nested[];
+/** What is taken where numbers are wanted: typed arrays, or nested lists. */
+export type Numbers = Float32Array | Float64Array | Int8Array | Uint8Array
+  | Int16Array | Uint16Array | Int32Array | Uint32Array | Uint8ClampedArray | Nested;
+export type LayerConfig = Record<string, unknown>;
+export interface Batch {
+  Input: Numbers;
+  Target: Numbers;
+}
+export type TrainingResult = Record<string, unknown>;
+export type DeviationMetrics = Record<string, unknown>;
+$settings
+/** A method, in JSON mode: a JSON array of parameters -> a JSON array of results. */
+export interface JSONCall {
+  (parameters?: string): string;
+}
+/** The same in a worker. */
+export interface AsyncJSONCall {
+  (parameters?: string): Promise<string>;
+}
+type Async<F> = F extends (...values: infer P) => infer R
+  ? (...values: P) => Promise<Awaited<R>> : never;
+
+/** The typed form of each method. */
+export interface Calls {
+$methods
+}
+
+export interface NetworkBase {
+  /** Train without blocking the page; stop() ends it before the next batch. */
+  TrainAsync(
+    batches: Parameters<Calls["Train"]>[0],
+    config?: TrainingConfig,
+    options?: { onProgress?: (progress: TrainingProgress) => void },
+  ): Promise<TrainingResult>;
+  /** Give the memory back now; later calls fail. */
+  free(): void;
+}
+
+export type Network = NetworkBase & { [K in keyof Calls]: JSONCall & Calls[K] } & {
+  /** Call any method in typed mode. */
+  call<K extends keyof Calls>(name: K, ...values: Parameters<Calls[K]>): ReturnType<Calls[K]>;
+  stop(): void;
+};
+
+export type WorkerNetwork = NetworkBase & {
+  [K in keyof Calls]: AsyncJSONCall & Async<Calls[K]>;
+} & {
+  /** Call any method in typed mode. */
+  call<K extends keyof Calls>(
+    name: K, ...values: Parameters<Calls[K]>
+  ): Promise<ReturnType<Calls[K]>>;
+  stop(): Promise<void>;
+};
+
+export interface MethodDescription {
+  method_name: string;
+  parameters: { name: string; type: string; default?: unknown }[];
+  returns: string[];
+  doc: string;
+}
+
+/** The functions beside Network; layer initialisers give JSON text for SetLayer. */
+export interface Functions<N> {
+$functions
+}
+
+export interface APIBase {
+  version: string;
+  methods: MethodDescription[];
+  functions: MethodDescription[];
+}
+export type Loom = APIBase & Functions<Network> & {
+  /** Call a function in typed mode: objects come as objects. */
+  call(name: keyof Functions<Network>, ...values: unknown[]): unknown;
+  /** The Pyodide that runs Loom. */
+  pyodide: any;
+};
+export type WorkerLoom = APIBase & {
+  [K in keyof Functions<WorkerNetwork>]: Async<Functions<WorkerNetwork>[K]>;
+} & {
+  /** Call a function in typed mode: objects come as objects. */
+  call(name: keyof Functions<Network>, ...values: unknown[]): Promise<unknown>;
+  /** End the worker; what is under way rejects. */
+  terminate(): void;
+};
+
+export interface LoadingProgress {
+  stage: "download" | "start" | "ready";
+  /** Words for people. */
+  label: string;
+  /** Of all files together, unpacked. */
+  loadedBytes: number;
+  totalBytes: number;
+}
+export interface LoadOptions {
+  /** Run in a worker: every method returns a promise. */
+  worker?: boolean;
+  /** Where web/dist is served; the folder of loom.mjs if left out. */
+  baseURL?: string | URL;
+  onProgress?: (progress: LoadingProgress) => void;
+}
+/** Load Python, NumPy and Loom. */
+export function loadLoom(options: LoadOptions & { worker: true }): Promise<WorkerLoom>;
+export function loadLoom(options?: LoadOptions & { worker?: false }): Promise<Loom>;
+
+/** What a call in typed mode throws. */
+export class LoomError extends Error {
+  /** The Python class: ConfigError, ShapeError, InputError, WireError, ... */
+  readonly kind: string;
+}
+""")
+
+TYPES = {
+    "int": "number",
+    "float": "number",
+    "bool": "boolean",
+    "string": "string",
+    "object": "Record<string, unknown>",
+    "int[]": "number[]",
+    "float32[]": "Floats",
+    "float32[][]": "Floats[]",
+    "Batch[]": "readonly Batch[] | readonly [Numbers, Numbers]",
+    "Network": "N",
+}
+TAKEN = {"float32[]": "Numbers", "LayerConfig": "LayerConfig | string"}
+
+
+def declarations() -> str:
+    """The text of loom.d.mts."""
+    from loom import __version__
+
+    methods = introspection.get_methods()
+    functions = introspection.get_functions()
+    return HEAD.substitute(
+        version=__version__,
+        settings="",
+        methods="\n".join(_member(row, _result(row["returns"])) for row in methods),
+        functions="\n".join(_member(row, _plain(row["returns"])) for row in functions),
+    )
+
+
+def _member(row: dict, result: str) -> str:
+    parameters = ", ".join(
+        f"{p['name']}{'?' if 'default' in p else ''}: {_type(p['type'], TAKEN)}"
+        for p in row["parameters"]
+    )
+    doc = row["doc"].replace("*/", "*\\/")
+    return f"  /** {doc} */\n  {row['method_name']}({parameters}): {result};"
+
+
+def _result(returns: list[str]) -> str:
+    words = [_type(word) for word in returns]
+    if len(words) == 1:
+        return words[0]
+    return f"[{', '.join(words)}]" if words else "void"
+
+
+def _plain(returns: list[str]) -> str:
+    return "N" if returns == ["Network"] else "string"
+
+
+def _type(word: str, first: dict[str, str] | None = None) -> str:
+    table = {**TYPES, **(first or {})}
+    if word in table:
+        return table[word]
+    if "|" in word:
+        return " | ".join(_type(part, first) for part in word.split("|"))
+    if word.endswith("[]"):
+        return f"{_type(word[:-2], first)}[]"
+    if re.fullmatch(r"[A-Z]\w+", word):  # an interface of its own
+        return word
+    raise TypeError(f"no TypeScript type for the wire's {word!r}; add it to TYPES.")

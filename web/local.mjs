@@ -1,0 +1,86 @@
+// The host of networks in this thread: Python's loom.browser, called directly.
+import { startRuntime } from "./runtime.mjs";
+
+/**
+ * @typedef {[string, ...ArrayBufferView[]]} Reply  a message, text first
+ *
+ * A host keeps the networks. Its `send`, `describe` and `free` give a value here and a
+ * promise in `remote.mjs`; `train` gives a promise in both.
+ */
+
+/** Python's batches run for so long, in ms, before the event loop has its turn. */
+const SLICE = 12;
+
+export class LocalHost {
+  #bridge;
+
+  /** @param {{baseURL: string, onProgress?: Function}} options */
+  static async start(options) {
+    const host = new LocalHost();
+    const { pyodide, bridge } = await startRuntime(options);
+    host.pyodide = pyodide;
+    host.#bridge = bridge;
+    return host;
+  }
+
+  /** @returns {string} JSON of version, methods and functions */
+  describe() {
+    return this.#bridge.describe();
+  }
+
+  /**
+   * Call a method of a network, or a function when `handle` is 0. `finite` asks for
+   * numbers that JSON can hold.
+   * @returns {Reply}
+   */
+  send(handle, name, finite, { text, buffers }) {
+    return this.#bridge.call(handle, name, finite, text, ...buffers);
+  }
+
+  /**
+   * Train batch by batch, giving the event loop a turn between slices.
+   * @param {number} handle
+   * @param {import("./wire.mjs").Message} message  Train's arguments
+   * @param {(progress: object) => void} [onProgress]
+   * @param {number} [slice]  ms between two turns of the event loop
+   * @returns {Promise<Reply>}
+   */
+  async train(handle, { text, buffers }, onProgress, slice = SLICE) {
+    let reply = this.#bridge.train_start(handle, text, ...buffers);
+    try {
+      for (;;) {
+        const state = JSON.parse(reply[0]);
+        if (state.error) return reply;
+        if (state.progress) onProgress?.(state.progress);
+        if (state.done) return this.#bridge.train_result(handle);
+        await turn();
+        reply = this.#bridge.train_step(handle, slice);
+      }
+    } finally {
+      this.#bridge.train_end(handle);
+    }
+  }
+
+  /** Let training stop before its next batch. */
+  stop(handle) {
+    this.#bridge.train_stop(handle);
+  }
+
+  /** Forget a network. */
+  free(handle) {
+    this.#bridge.free(handle);
+  }
+}
+
+const channel = new MessageChannel();
+/** @type {(() => void)[]} */
+const waiting = [];
+channel.port1.onmessage = () => waiting.shift()?.();
+
+/** A turn of the event loop; timers would be throttled to 4 ms each. */
+function turn() {
+  return new Promise((resolve) => {
+    waiting.push(resolve);
+    channel.port2.postMessage(null);
+  });
+}
