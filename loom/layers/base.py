@@ -39,55 +39,15 @@ LIMIT = 2**31 - 1  # values in one array; more is taken for a mistake
 
 # Fields of the five layer types of the framework we follow. Its files and replies carry
 # them in every layer, zero or empty where they mean nothing: there they are ignored.
-FOREIGN = tuple(
-    [
-        "Activation",
-        "KernelSize",
-        "Stride",
-        "Padding",
-        "Filters",
-        "Kernel",
-        "Bias",
-        "InputHeight",
-        "InputWidth",
-        "InputChannels",
-        "OutputHeight",
-        "OutputWidth",
-        "NumHeads",
-        "HeadDim",
-        "DModel",
-        "SeqLength",
-        "QWeights",
-        "KWeights",
-        "VWeights",
-        "OutputWeight",
-        "QBias",
-        "KBias",
-        "VBias",
-        "OutputBias",
-        "HiddenSize",
-        "RNNInputSize",
-        "WeightIH",
-        "WeightHH",
-        "BiasH",
-        "WeightIH_i",
-        "WeightHH_i",
-        "BiasH_i",
-        "WeightIH_f",
-        "WeightHH_f",
-        "BiasH_f",
-        "WeightIH_g",
-        "WeightHH_g",
-        "BiasH_g",
-        "WeightIH_o",
-        "WeightHH_o",
-        "BiasH_o",
-        "Width",
-        "Height",
-        "InputSize",
-        "OutputSize",
-    ]
-)
+_FOREIGN = """
+Activation KernelSize Stride Padding Filters Kernel Bias InputHeight InputWidth
+InputChannels OutputHeight OutputWidth NumHeads HeadDim DModel SeqLength QWeights
+KWeights VWeights OutputWeight QBias KBias VBias OutputBias HiddenSize RNNInputSize
+WeightIH WeightHH BiasH WeightIH_i WeightHH_i BiasH_i WeightIH_f WeightHH_f BiasH_f
+WeightIH_g WeightHH_g BiasH_g WeightIH_o WeightHH_o BiasH_o Width Height InputSize
+OutputSize
+"""
+FOREIGN = tuple(_FOREIGN.split())
 
 
 @dataclass(frozen=True)
