@@ -15,7 +15,7 @@ import numpy as np
 from loom.errors import ConfigError, InputError, ShapeError
 from loom.grid import Grid, integer, python_only
 from loom.layers import Run
-from loom.layers.base import LIMIT, batch_text
+from loom.layers.base import LIMIT, as_floats, batch_text
 
 if TYPE_CHECKING:
     from loom.evaluation import DeviationMetrics
