@@ -4,8 +4,10 @@ from loom.errors import ConfigError, known
 from loom.layers.base import EVALUATE, Field, Layer, Run, Weight
 from loom.layers.dense import Dense
 from loom.layers.elementwise import Elementwise
+from loom.layers.lstm import LSTM
+from loom.layers.rnn import RNN
 
-LAYERS: tuple[type[Layer], ...] = (Dense, Elementwise)
+LAYERS: tuple[type[Layer], ...] = (Dense, RNN, LSTM, Elementwise)
 
 BY_CODE = {row.code: row for row in LAYERS}
 BY_KIND = {name: row for row in LAYERS for name in (row.kind, *row.aliases)}
@@ -15,6 +17,8 @@ __all__ = [
     "BY_KIND",
     "EVALUATE",
     "LAYERS",
+    "LSTM",
+    "RNN",
     "Dense",
     "Elementwise",
     "Field",

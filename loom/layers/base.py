@@ -101,12 +101,16 @@ ACTIVATION = Field("activation", "Activation", Activation, "scaled_relu")
 
 @dataclass(frozen=True)
 class Weight:
-    """One parameter: its Python name, wire and bundle names, and whether a bias."""
+    """One array in files: its Python name, wire and bundle names, and whether a bias.
+
+    It is the parameter of that name, or with `of` one gate of that parameter.
+    """
 
     name: str
     wire: str
     bundle: str
     bias: bool = False
+    of: str = ""
 
 
 @dataclass
@@ -251,6 +255,10 @@ class Layer:
         shape = self.state[name].shape
         self.state[name] = as_parameter(value, shape, f"{type(self).__name__}: {name}")
 
+    def bias_names(self) -> set[str]:
+        """The parameters that are biases."""
+        return {row.of or row.name for row in self.weights if row.bias}
+
     def parameter_count(self) -> int:
         """Trainable values."""
         return sum(prod(shape) for shape, _ in self.weight_shapes().values())
@@ -381,12 +389,23 @@ def batch_text(shape: Shape) -> str:
     return f"(B, {', '.join(map(str, shape))})"
 
 
+def as_floats(value: Any, dtype=np.float32) -> Array:
+    """`value` as an array of floats; what is too large becomes an infinity.
+
+    Raises ValueError or TypeError for what is no rectangle of numbers.
+    """
+    if isinstance(value, np.ndarray) and value.dtype == dtype:
+        return value
+    with np.errstate(over="ignore"):
+        return np.asarray(value, dtype=dtype)
+
+
 def as_parameter(value: Any, shape: Shape, where: str) -> Array:
     """A fresh, finite float32 (or kept float64) array of `shape` from `value`."""
     try:
-        array = np.array(value, dtype=getattr(value, "dtype", np.float32))
-        if array.dtype != np.float64:
-            array = array.astype(np.float32)
+        kept = getattr(value, "dtype", None) == np.float64
+        array = as_floats(value, np.float64 if kept else np.float32)
+        array = array.copy() if array is value else array
     except (ValueError, TypeError):
         raise InputError(f"{where}: expected numbers of shape {shape}.") from None
     if array.shape != shape and (array.ndim > 1 or array.size != prod(shape)):
