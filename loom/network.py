@@ -198,6 +198,17 @@ class Network(Grid):
 
         return evaluate_network(self, inputs, expected)
 
+    def evaluate_from_checkpoint_files(
+        self, paths: list[str], expected: Array
+    ) -> tuple["DeviationMetrics", int, int]:
+        """Evaluate samples kept in files, each a JSON array of floats.
+
+        Returns the metrics, and the nanoseconds of loading and of running.
+        """
+        from loom.evaluation import evaluate_from_checkpoint_files
+
+        return evaluate_from_checkpoint_files(self, paths, expected)
+
     # Files -----------------------------------------------------------------------
 
     def save_model(self, path: str, model_id: str = "model") -> None:
