@@ -269,7 +269,7 @@ class Network(Grid):
     def _array(self, values: Any, where: str) -> Array:
         """A finite array in the network's dtype."""
         try:
-            array = np.asarray(values, dtype=self._dtype)
+            array = as_floats(values, self._dtype)
         except (ValueError, TypeError):
             raise InputError(
                 f"{where}: expected numbers in rows of equal length, "
@@ -320,7 +320,7 @@ class Network(Grid):
     def _flat_gradients(self, bias: bool) -> list[Array]:
         out = []
         for layer, gradients in zip(self.layers, self.gradients(), strict=True):
-            biases = {row.name for row in layer.weights if row.bias}
+            biases = layer.bias_names()
             chosen = [g.ravel() for n, g in gradients.items() if (n in biases) is bias]
             out.append(np.concatenate(chosen or [np.zeros(0, self._dtype)]))
         return out

@@ -13,6 +13,7 @@ import base64
 import binascii
 import json
 import os
+import re
 from math import prod
 from typing import Any
 
@@ -106,7 +107,9 @@ def _numbers(array: np.ndarray, where: str) -> str:
             f"{where}: has a NaN or an infinity; a bundle cannot hold it. "
             "Train with a smaller learning rate, or load an earlier checkpoint."
         )
-    return "[" + ",".join(["%.9g"] * flat.size) % tuple(flat.tolist()) + "]"
+    text = "[" + ",".join(["%.9g"] * flat.size) % tuple(flat.tolist()) + "]"
+    # JSON reads "-0" as the integer zero, which has no sign.
+    return re.sub(r"(?<=[\[,])-0(?=[,\]])", "-0.0", text)
 
 
 # Reading -------------------------------------------------------------------------
@@ -291,7 +294,7 @@ def _read_weights(weights: Any, count: int, where: str, problems: list) -> list[
 
 def _fill(layer, arrays: dict, place: str, problems: list[str]) -> None:
     """Put a layer's arrays in place; missing and unknown ones are problems."""
-    names = {row.bundle: row.name for row in layer.weights}
+    names = {row.bundle: row.name for row in layer.weight_rows()}
     expected = [*names, *layer.state] if layer.weight_shapes() else list(layer.state)
     missing = [name for name in expected if not arrays.get(name)]
     place = f"{place} {type(layer).__name__}"

@@ -296,7 +296,7 @@ class Layer:
                 follow[derived[key]] = value
             elif key != "type" and not cls._ignored(key, value, foreign):
                 raise ConfigError(f"{cls.__name__}: {known(key, rows, 'field')}")
-        layer = cls(**values)
+        layer = cls._of(values)
         layer._check_derived(follow)
         return layer
 
@@ -332,12 +332,24 @@ class Layer:
             elif key != "Type" and not cls._ignored(key, value, FOREIGN):
                 names = ["Type", *fields, *derived, *weights, *statistics]
                 raise ConfigError(f"{cls.__name__}: {known(key, names, 'field')}")
-        layer = cls(**values)
+        layer = cls._of(values)
         layer._check_derived(follow)
         layer.import_weights({k: v for k, v in arrays.items() if v is not None})
         for name, value in state.items():
             layer.set_state(name, value)
         return layer
+
+    @classmethod
+    def _of(cls, values: dict[str, Any]) -> "Layer":
+        """The layer of values by field name; those left out take their defaults."""
+        values = {row.name: row.default for row in cls.fields} | values
+        missing = [row.wire for row in cls.fields if values[row.name] is REQUIRED]
+        if missing:
+            raise ConfigError(
+                f"{cls.__name__}: {missing[0]} is missing. Fields: "
+                f"{', '.join(row.wire for row in cls.fields)}."
+            )
+        return cls(**values)
 
     @classmethod
     def _ignored(cls, key: str, value: Any, foreign) -> bool:
