@@ -8,9 +8,10 @@ exception crosses, since one that does would keep its frames, and their arrays, 
 
 import json
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from itertools import count
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,10 @@ import loom
 from loom import introspection, wire
 from loom.errors import InputError, LoomError, WireError
 from loom.network import Network
+from loom.training import Trainer, TrainingEvent
 
 _networks: dict[int, Network] = {}
+_runs: dict[int, tuple[Trainer, Iterator[TrainingEvent]]] = {}
 _handles = count(1)
 
 
@@ -71,8 +74,63 @@ def call(handle: int, name: str, finite: bool, text: str, *buffers) -> list[Any]
 
 
 def free(handle: int) -> None:
-    """Forget a network; a handle that is not known is no error."""
+    """Forget a network and its training; a handle that is not known is no error."""
     _networks.pop(handle, None)
+    _runs.pop(handle, None)
+
+
+# Training in slices, so that JavaScript's event loop has its turns ------------------
+
+
+@_replies
+def train_start(handle: int, text: str, *buffers) -> list[Any]:
+    """Prepare Train with these arguments; train_step runs it."""
+    arguments = _arguments(text, buffers)
+    if not 1 <= len(arguments) <= 2:
+        raise WireError(
+            f"Train: expected 1 to 2 arguments (batches, config), got {len(arguments)}."
+        )
+    if handle in _runs:
+        raise WireError("Train: this network is being trained. Wait, or call stop().")
+    trainer = Trainer(_network(handle), *arguments)
+    _runs[handle] = trainer, trainer.run()
+    return []
+
+
+@_replies
+def train_step(handle: int, milliseconds: float) -> dict[str, Any]:
+    """Run batches for so long, one at least: {done, events}.
+
+    Of the batches' events only the latest is told, of all others every one.
+    """
+    _network(handle)
+    trainer, run = _runs[handle]
+    until = perf_counter() + milliseconds / 1000
+    events: list[Any] = []
+    for event in run:
+        if events and events[-1].kind == "batch":
+            events.pop()
+        events.append(event)
+        if perf_counter() >= until:
+            return {"done": False, "events": events}
+    return {"done": True, "events": events}
+
+
+@_replies
+def train_result(handle: int) -> list[Any]:
+    """The TrainingResult of a run."""
+    return [_runs[handle][0].result]
+
+
+def train_stop(handle: int) -> None:
+    """End a run before its next batch; without a run, nothing."""
+    if handle in _runs:
+        _runs[handle][0].stop()
+
+
+def train_end(handle: int) -> None:
+    """Forget a run."""
+    _runs.pop(handle, None)
 
 
 def _arguments(text: str, buffers: tuple) -> list[Any]:

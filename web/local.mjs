@@ -41,20 +41,21 @@ export class LocalHost {
    * Train batch by batch, giving the event loop a turn between slices.
    * @param {number} handle
    * @param {import("./wire.mjs").Message} message  Train's arguments
-   * @param {(progress: object) => void} [onProgress]
+   * @param {(event: object) => void} [onProgress]
    * @param {number} [slice]  ms between two turns of the event loop
    * @returns {Promise<Reply>}
    */
   async train(handle, { text, buffers }, onProgress, slice = SLICE) {
-    let reply = this.#bridge.train_start(handle, text, ...buffers);
+    const started = this.#bridge.train_start(handle, text, ...buffers);
+    if (JSON.parse(started[0]).error !== undefined) return started;
     try {
       for (;;) {
-        const state = JSON.parse(reply[0]);
-        if (state.error) return reply;
-        if (state.progress) onProgress?.(state.progress);
-        if (state.done) return this.#bridge.train_result(handle);
         await turn();
-        reply = this.#bridge.train_step(handle, slice);
+        const reply = this.#bridge.train_step(handle, slice);
+        const { error, events, done } = JSON.parse(reply[0]);
+        if (error !== undefined) return reply;
+        if (onProgress) events.forEach((event) => onProgress(event));
+        if (done) return this.#bridge.train_result(handle);
       }
     } finally {
       this.#bridge.train_end(handle);

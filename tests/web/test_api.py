@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import loom
+from loom import wire
 
 SNIPPET = """
 const network = NewNetwork(784, 1, 1, 2);
@@ -20,7 +21,7 @@ const model = JSON.parse(JSON.parse(modelJSON)[0]);
 const loadedNetwork = LoadModelFromString(JSON.stringify(model), "my_model");
 const methods = JSON.parse(network.GetMethods());
 methods.forEach((m) => console.log(`${m.method_name}(${m.parameters.map((p) => p.type).join(", ")})`));
-"""
+"""  # noqa: E501
 
 
 def test_snippet_verbatim(page):
@@ -85,7 +86,7 @@ def test_typed_mode(page):
 def test_json_mode_loses_no_digit_and_matches_python(page):
     text = "[" + json.dumps(list(np.random.default_rng(0).random(20))) + "]"
     run = loom.Network(20, 1, 1, 5, 3)
-    expected = loom.wire.call_json(run, "ForwardCPU", text)
+    expected = wire.call_json(run, "ForwardCPU", text)
     got = page.run("return loom.NewNetwork(20, 1, 1, 5, 3).ForwardCPU(argument);", text)
     np.testing.assert_allclose(json.loads(got)[0], json.loads(expected)[0], rtol=1e-6)
 
@@ -93,7 +94,7 @@ def test_json_mode_loses_no_digit_and_matches_python(page):
 BAD_JSON = {
     "text": ("ForwardCPU", "[1,", "ForwardCPU: expected a JSON array of parameters"),
     "no list": ("ForwardCPU", '{"a": 1}', "expected a JSON array of parameters"),
-    "count": ("ForwardCPU", "[]", "ForwardCPU: expected 1 arguments (inputs), got 0."),
+    "count": ("ForwardCPU", "[]", "ForwardCPU: expected 1 argument (inputs), got 0."),
     "length": ("ForwardCPU", "[[1, 2]]", "expected 1 x 4 = 4 values"),
     "infinity": (
         "ForwardCPU",

@@ -1,7 +1,11 @@
 """loom.d.mts: the TypeScript declarations of web/loom.mjs, from the reflection."""
 
+import dataclasses
+import json
 import re
 from string import Template
+
+import numpy as np
 
 from loom import introspection
 
@@ -20,9 +24,22 @@ export interface Batch {
   Input: Numbers;
   Target: Numbers;
 }
-export type TrainingResult = Record<string, unknown>;
 export type DeviationMetrics = Record<string, unknown>;
+
+/** The settings of a training run; each may be left out. */
+export interface TrainingConfig {
 $settings
+}
+
+/** What onProgress gets, at least once an epoch. */
+export interface TrainingEvent {
+$event
+}
+
+export interface TrainingResult {
+$result
+}
+
 /** A method, in JSON mode: a JSON array of parameters -> a JSON array of results. */
 export interface JSONCall {
   (parameters?: string): string;
@@ -44,7 +61,7 @@ export interface NetworkBase {
   TrainAsync(
     batches: Parameters<Calls["Train"]>[0],
     config?: TrainingConfig,
-    options?: { onProgress?: (progress: TrainingProgress) => void },
+    options?: { onProgress?: (event: TrainingEvent) => void },
   ): Promise<TrainingResult>;
   /** Give the memory back now; later calls fail. */
   free(): void;
@@ -52,7 +69,9 @@ export interface NetworkBase {
 
 export type Network = NetworkBase & { [K in keyof Calls]: JSONCall & Calls[K] } & {
   /** Call any method in typed mode. */
-  call<K extends keyof Calls>(name: K, ...values: Parameters<Calls[K]>): ReturnType<Calls[K]>;
+  call<K extends keyof Calls>(
+    name: K, ...values: Parameters<Calls[K]>
+  ): ReturnType<Calls[K]>;
   stop(): void;
 };
 
@@ -136,21 +155,64 @@ TYPES = {
     "Batch[]": "readonly Batch[] | readonly [Numbers, Numbers]",
     "Network": "N",
 }
+# A dataclass field's type hint holds the key -> TypeScript.
+FIELDS = {
+    "list[float": "number[]",
+    "list[dict": "Record<string, number | null>[]",
+    "dict": "Record<string, number | null>",
+    "DeviationMetrics": "DeviationMetrics",
+    "Any": "unknown",
+    "bool": "boolean",
+    "str": "string",
+    "int": "number",
+    "float": "number",
+}
 TAKEN = {"float32[]": "Numbers", "LayerConfig": "LayerConfig | string"}
 
 
 def declarations() -> str:
     """The text of loom.d.mts."""
     from loom import __version__
+    from loom.training import TrainingEvent, TrainingResult
 
     methods = introspection.get_methods()
     functions = introspection.get_functions()
     return HEAD.substitute(
         version=__version__,
-        settings="",
+        settings=_settings(),
+        event=_fields(TrainingEvent),
+        result=_fields(TrainingResult),
         methods="\n".join(_member(row, _result(row["returns"])) for row in methods),
         functions="\n".join(_member(row, _plain(row["returns"])) for row in functions),
     )
+
+
+def _settings() -> str:
+    """The fields of TrainingConfig, under their wire names."""
+    from loom.training import TrainingConfig
+
+    words = {int: "number", float: "number", bool: "boolean", np.ndarray: "Numbers"}
+    lines = []
+    for row in dataclasses.fields(TrainingConfig):
+        rule = row.metadata
+        choices = [json.dumps(choice) for choice in rule["choices"]]
+        word = " | ".join(choices) or words.get(rule["kind"], "string")
+        if row.default is not None:
+            lines.append(f"  /** Default: {json.dumps(row.default)}. */")
+        lines.append(f"  {rule['wire']}?: {word};")
+    return "\n".join(lines)
+
+
+def _fields(kind: type) -> str:
+    """The fields of an event or result, under their wire names."""
+    lines = []
+    for row in dataclasses.fields(kind):
+        hint = str(getattr(row.type, "__name__", row.type))
+        word = next((to for of, to in FIELDS.items() if of in hint), "unknown")
+        if "None" in hint or "float" in hint:
+            word += " | null"
+        lines.append(f"  {introspection.wire_name(row.name)}: {word};")
+    return "\n".join(lines)
 
 
 def _member(row: dict, result: str) -> str:

@@ -1,0 +1,26 @@
+#!/bin/sh
+# Install the system packages that are missing: `system.sh build` or `system.sh test`.
+# Only as root on Debian; elsewhere it says what to install and goes on.
+set -eu
+
+missing=""
+need() { # need COMMAND PACKAGE...
+  command -v "$1" >/dev/null 2>&1 || { shift; missing="$missing $*"; }
+}
+
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3 python3-venv"
+need node nodejs
+need npm npm
+if [ "${1:-build}" = test ] && [ -z "${LOOM_CHROMIUM:-}" ]; then
+  command -v google-chrome >/dev/null 2>&1 || need chromium chromium
+fi
+
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq
+  # shellcheck disable=SC2086  (a list of packages)
+  apt-get install -y -qq --no-install-recommends $missing >/dev/null
+else
+  echo "Not here:$missing (names as in Debian). Install them for all to work." >&2
+fi
