@@ -104,7 +104,7 @@ def train_step(handle: int, milliseconds: float) -> dict[str, Any]:
     Of the batches' events only the latest is told, of all others every one.
     """
     _network(handle)
-    trainer, run = _runs[handle]
+    _, run = _runs[handle]
     until = perf_counter() + milliseconds / 1000
     events: list[Any] = []
     for event in run:

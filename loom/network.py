@@ -39,6 +39,8 @@ class Network(Grid):
         batch_size: samples in a flat 1-D array; arrays of (B, ...) ignore it.
         seed: decides every initial weight, order and mask. None draws one, kept here.
         layers: the layers in the order of the data.
+        metadata: what a model file should remember beside the numbers (class names,
+            ...), JSON-able; the network itself never reads it.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Network(Grid):
     ):
         super().__init__(input_size, grid_rows, grid_cols, layers_per_cell, seed)
         self.batch_size = 1
+        self.metadata: dict[str, Any] = {}
         self.step = 0  # forward passes in training mode: chooses dropout's masks
         self._caches: list[Any] | None = None
         self._gradients: list[dict[str, Array]] | None = None
@@ -208,6 +211,12 @@ class Network(Grid):
         from loom.evaluation import evaluate_from_checkpoint_files
 
         return evaluate_from_checkpoint_files(self, paths, expected)
+
+    def summary(self) -> str:
+        """A table of the layers: place, shape, parameters and their share."""
+        from loom.picture import summary
+
+        return summary(self)
 
     # Files -----------------------------------------------------------------------
 

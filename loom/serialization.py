@@ -35,6 +35,7 @@ from loom.network import Network
 BUNDLE_TYPE = "modelhost/bundle"
 VERSION = 1
 WEIGHTS_FORMAT = "jsonModelB64"
+MAX_METADATA = 65_536  # characters of JSON
 _MAX_PROBLEMS = 20
 
 
@@ -54,6 +55,8 @@ def serialize_model(net: Network, model_id: str = "model") -> dict:
         "seed": net.seed,
         "layers": [layer.bundle_config() for layer in net.layers],
     }
+    if net.metadata:
+        cfg["metadata"] = _metadata(net.metadata)
     layers = []
     for index, layer in enumerate(net.layers):
         arrays = _layer_arrays(layer)
@@ -252,7 +255,24 @@ def _assemble(cfg, counts, layers, batch_size, seed) -> Network:
         raise ConfigError(f"expected input_shape as a list of sizes, got {shape!r:.60}")
     net = Network.from_layers(layers, tuple(shape), seed=seed, **counts)
     net.batch_size = batch_size
+    net.metadata = _metadata(cfg.get("metadata", {}))
     return net
+
+
+def _metadata(value: Any) -> dict:
+    """A network's metadata, or InputError: an object of JSON, not large."""
+    try:
+        size = len(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"metadata: expected values that JSON holds: {error}."
+        ) from None
+    if not isinstance(value, dict) or size > MAX_METADATA:
+        raise InputError(
+            f"metadata: expected an object of at most {MAX_METADATA:,} characters, got "
+            f"{type(value).__name__} of {size:,}."
+        )
+    return value
 
 
 def _count(cfg, name, where, problems, default=None, low=1, high=2**31 - 1) -> int:

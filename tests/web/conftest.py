@@ -22,6 +22,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
     "--js-flags=--expose-gc",
+    "--enable-precise-memory-info",
 ]
 
 

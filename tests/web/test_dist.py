@@ -1,4 +1,4 @@
-"""web/dist as others use it: the lock file, micropip, another folder, another program."""
+"""web/dist as others use it: the lock file, micropip, a model from elsewhere."""
 
 import json
 
@@ -44,8 +44,9 @@ def test_micropip_installs_the_wheel(browser, server):
         + """
         await pyodide.loadPackage("micropip");
         const lock = await (await fetch("/runtime/pyodide-lock.json")).json();
-        const wheel = new URL(`/runtime/${lock.packages["loom-nn"].file_name}`, location);
-        await pyodide.pyimport("micropip").install(wheel.href);
+        const name = lock.packages["loom-nn"].file_name;
+        const wheel = new URL(`/runtime/${name}`, location).href;
+        await pyodide.pyimport("micropip").install(wheel);
         return pyodide.runPython("import loom; loom.__version__");
         """
     )

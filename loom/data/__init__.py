@@ -1,0 +1,110 @@
+"""Small real data sets, read from the package, and what prepares them.
+
+Sources and licences: ATTRIBUTION.md beside this file. Everything here needs NumPy only
+and draws from `loom.random`, so it gives the same arrays in a browser page.
+"""
+
+from importlib.resources import files
+
+import numpy as np
+
+from loom import random
+from loom.data.drawing import digit_from_drawing
+from loom.data.table import Table, read_table
+from loom.data.tasks import temporal_order
+from loom.errors import InputError
+
+__all__ = [
+    "Table",
+    "digit_from_drawing",
+    "digits",
+    "iris",
+    "one_hot",
+    "read_table",
+    "split",
+    "temporal_order",
+    "text",
+    "text_windows",
+    "wine",
+]
+
+Array = np.ndarray
+Pair = tuple[Array, Array]
+
+
+def digits() -> Pair:
+    """1,797 handwritten digits.
+
+    Shapes: images (1797, 8, 8) float32 in 0..1, labels (1797,) 0..9.
+    """
+    rows = np.frombuffer(_bytes("digits.u8"), np.uint8).reshape(-1, 65)
+    images = rows[:, :64].reshape(-1, 8, 8) / np.float32(16)
+    return images, rows[:, 64].astype(np.int64)
+
+
+def iris() -> Table:
+    """150 flowers: four measurements in cm, three species."""
+    return read_table(_bytes("iris.csv").decode(), "species", name="iris.csv")
+
+
+def wine() -> Table:
+    """178 wines: 13 measurements, three cultivars."""
+    return read_table(_bytes("wine.csv").decode(), "cultivar", name="wine.csv")
+
+
+def text() -> str:
+    """Chapters I to III of Alice's Adventures in Wonderland (Carroll, 1865)."""
+    return _bytes("alice.txt").decode()
+
+
+def text_windows(source: str, length: int) -> tuple[Array, Array, list[str]]:
+    """Next-character samples of a text, and its characters in order.
+
+    Shapes: inputs (N, T) and targets (N, T), indices into the characters; targets are
+    the inputs moved on by one. The windows do not overlap.
+    """
+    characters = sorted(set(source))
+    index = {character: i for i, character in enumerate(characters)}
+    codes = np.array([index[character] for character in source], np.int64)
+    count = (len(codes) - 1) // length
+    if count < 1:
+        raise InputError(
+            f"text_windows: expected a text longer than {length} characters, "
+            f"got {len(source)}."
+        )
+    inputs = codes[: count * length].reshape(count, length)
+    targets = codes[1 : count * length + 1].reshape(count, length)
+    return inputs, targets, characters
+
+
+def split(
+    inputs: Array, targets: Array, held_out: float = 0.2, seed: int = 0
+) -> tuple[Pair, Pair]:
+    """Shuffle samples and hold a part of them out: (training, held-out) pairs.
+
+    The same seed holds the same samples out, on every platform.
+    """
+    count = len(inputs)
+    if len(targets) != count:
+        raise InputError(
+            f"split: expected as many targets as inputs, got {count} inputs and "
+            f"{len(targets)} targets."
+        )
+    aside = round(count * held_out)
+    if not 0 < aside < count:
+        raise InputError(
+            f"split: expected a part that leaves samples on both sides, got {held_out} "
+            f"of {count} samples. Set held_out=0.2, or bring more samples."
+        )
+    order = random.permutation(seed, count, purpose=random.DATA)
+    apart, kept = order[:aside], order[aside:]
+    return (inputs[kept], targets[kept]), (inputs[apart], targets[apart])
+
+
+def one_hot(labels: Array, classes: int) -> Array:
+    """Class indices as rows of 0 and 1. Shapes: (...) -> (..., K) float32."""
+    return np.eye(classes, dtype=np.float32)[labels]
+
+
+def _bytes(name: str) -> bytes:
+    return (files("loom.data") / name).read_bytes()
