@@ -1,8 +1,9 @@
 """A drawn digit as the 8x8 values that the digits data hold.
 
 The data's authors fitted NIST's bitmaps to 32x32 (the digit spans the whole height and
-at most 20 columns, strokes thinned or thickened to a constant amount of ink) and counted
-the ink of each block of 4x4. The same steps here make any drawing look like the data.
+at most 20 columns, strokes thinned or thickened to a constant amount of ink) and
+counted the ink of each block of 4x4. The same steps here make any drawing look like
+the data.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Standardisation: learnt from the training part, folded into the weights at the end."""
+"""Standardisation: learnt from the training part, folded into the weights."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Tables of a person's own: a CSV's text as arrays, with every problem named by line."""
+"""Tables of one's own: a CSV's text as arrays, every problem named by line."""
 
 import csv
 from collections.abc import Iterable

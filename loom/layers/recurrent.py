@@ -1,8 +1,8 @@
 """What the recurrent layers share: sequence shapes, gates in files, and the work array.
 
 The parameters of all gates lie in one array, gate after gate along the first axis, each
-gate [hidden][in] as in PyTorch and on the wire; files and the wire name the gates one by
-one (`Weight.of`). RNN, LSTM and GRU run on columns: a sample is a column, so that a
+gate [hidden][in] as in PyTorch and on the wire; files and the wire name the gates one
+by one (`Weight.of`). RNN, LSTM and GRU run on columns: a sample is a column, so that a
 step's gates are contiguous blocks, and one product W @ [h; 1; x] gives all of them with
 their biases.
 """
