@@ -99,7 +99,7 @@ def _write_runtime(runtime: Path) -> None:
     wheel = build_wheel(runtime)
     lock = pyodide_lock()
     lock["packages"] = {name: lock["packages"][name] for name in PACKAGES}
-    lock["info"]["version"] = PYODIDE  # pyodide-lock 0.1, of Python 3.11, wants it
+    lock["info"].setdefault("version", PYODIDE)  # pyodide-lock 0.1 wants it
     path = runtime / "pyodide-lock.json"
     path.write_text(json.dumps(lock))
     spec = PyodideLockSpec.from_json(path)
