@@ -54,8 +54,8 @@ FOREIGN = tuple(_FOREIGN.split())
 class Field:
     """One configuration value: its Python name, wire name, type and bounds.
 
-    kind is int, float, bool, str or Activation. The bundle's name is the wire's in
-    snake_case unless given.
+    kind is int, float, bool, str, Activation, or tuple (a list of whole numbers, each
+    within the bounds). The bundle's name is the wire's in snake_case unless given.
     """
 
     name: str
@@ -74,6 +74,8 @@ class Field:
                 return activation(value)
             except ConfigError as error:
                 raise ConfigError(f"{where}: {self.name}: {error}") from None
+        if self.kind is tuple:
+            return self._check_list(value, where)
         if self.kind is float and isinstance(value, int | float | np.number):
             value = float(value)
         if self.kind is int and isinstance(value, np.integer):
@@ -94,6 +96,17 @@ class Field:
                     f"{where}: expected {self.name} from {low} to {high}, got {value}."
                 )
         return value
+
+    def _check_list(self, value: Any, where: str) -> tuple[int, ...]:
+        if isinstance(value, np.ndarray):
+            value = value.tolist()
+        if not isinstance(value, list | tuple):
+            raise ConfigError(
+                f"{where}: expected {self.name} as a list of whole numbers, "
+                f"got {value!r} ({type(value).__name__})."
+            )
+        row = Field(f"each value of {self.name}", "", minimum=self.minimum)
+        return tuple(row.check(item, where) for item in value)
 
 
 ACTIVATION = Field("activation", "Activation", Activation, "scaled_relu")
