@@ -1,0 +1,1 @@
+"""Benchmarks: one question a module, peers beside us, `python -m bench QUESTION`."""
