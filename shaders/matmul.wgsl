@@ -1,0 +1,403 @@
+// Matrix product with an epilogue, tiled through workgroup memory.
+//
+//     v = alpha a @ b + beta y + bias,  y = f(v) g'(saved)
+//
+// Entry `tiled` does it, or with SPLIT writes part[s] = a[:, K_s] @ b[K_s, :], whose
+// sum, in order, `combine` then takes for a @ b.
+//
+// Shapes:    a (M, K), or (K, M) with TA; b (K, N), or (N, K) with TB; y (M, N);
+//            bias (N,) with BIAS; saved (M, N) with SLOPE != NONE; before (M, N) = v
+//            with KEEP; part (splits, M, N). A batch is outer x inner products, every
+//            operand with a start and two strides.
+// Grid:      tiled (ceil(N / BN) * ceil(M / BM), 1, outer * inner * splits), spread
+//            over x and y; combine: ceil(M * N / 256) workgroups
+// Overrides: BM, BN, BK the tile, BM and BN >= 32; TM, TN what one thread computes,
+//            multiples of 4; BM / TM * BN / TN threads, BN / TN a multiple of 8 and
+//            BM / TM of 4; STAGES 1 or 2 tiles, of 4 BK (BM + BN) bytes each; VEC reads
+//            and writes four (K, N, and M with TA, starts and strides multiples of 4);
+//            WIDE: y is f32 whatever is stored; ACTIVATION, SLOPE: rows of the table.
+//
+// The idea: a workgroup's tiles of a and b lie in workgroup memory as rows of k, so that
+// a thread reads its TM + TN values as vec4s; it keeps TM x TN sums in registers, its
+// rows and columns in groups of four spread over the tile. The next tiles are read into
+// registers before the arithmetic and stored after it. An operand that lies along k is
+// transposed while stored, its columns xor-ed by k so that the stores of a warp meet
+// different banks. Edge tiles read the last row or column again instead of guarding:
+// what that gives is not stored. Only k is guarded, with zeros.
+//: include activation
+//: include grid
+
+override BM: u32 = 64u;
+override BN: u32 = 64u;
+override BK: u32 = 16u;
+override TM: u32 = 8u;
+override TN: u32 = 4u;
+override STAGES: u32 = 1u;
+override TA: bool = false;
+override TB: bool = false;
+override VEC: bool = false;
+override SPLIT: bool = false;
+override BIAS: bool = false;
+override KEEP: bool = false;
+override WIDE: bool = false;
+override ACCUMULATE: bool = false;
+override ACTIVATION: u32 = 5u;
+override SLOPE: u32 = 255u;
+
+const NONE: u32 = 255u;
+const LINEAR: u32 = 5u;
+const ROWS: u32 = BM / TM;
+const COLS: u32 = BN / TN;
+const THREADS: u32 = ROWS * COLS;
+const LOADS_A: u32 = BM * BK / 4u / THREADS;
+const LOADS_B: u32 = BN * BK / 4u / THREADS;
+const GROUP: u32 = 8u;
+
+//: if WIDE || SPLIT
+alias Out = f32;
+//: else
+alias Out = stored;
+//: end
+
+struct Params {
+    m: u32, n: u32, k: u32, groups: u32,
+    lda: u32, ldb: u32, ldy: u32, inner: u32,
+    a_at: u32, a_outer: u32, a_inner: u32, splits: u32,
+    b_at: u32, b_outer: u32, b_inner: u32, k_split: u32,
+    y_at: u32, y_outer: u32, y_inner: u32,
+    alpha: f32, beta: f32,
+}
+
+//: if VEC
+alias In = vec4<stored>;
+alias Result = vec4<Out>;
+alias Part = vec4f;
+//: else
+alias In = stored;
+alias Result = Out;
+alias Part = f32;
+//: end
+@group(0) @binding(0) var<storage, read> a: array<In>;
+@group(0) @binding(1) var<storage, read> b: array<In>;
+@group(0) @binding(2) var<storage, read> bias: array<In>;
+@group(0) @binding(3) var<storage, read> saved: array<In>;
+@group(0) @binding(4) var<storage, read_write> y: array<Result>;
+@group(0) @binding(5) var<storage, read_write> before: array<In>;
+@group(0) @binding(8) var<uniform> p: Params;
+
+// What `combine` reads in a's place.
+@group(0) @binding(0) var<storage, read> part: array<Part>;
+
+var<workgroup> tile_a: array<array<array<vec4f, BM / 4u>, BK>, STAGES>;
+var<workgroup> tile_b: array<array<array<vec4f, BN / 4u>, BK>, STAGES>;
+// Four values of a from `start` on, which is at `k` of `end`; zeros beyond the end. They
+// lie along k, or with TA across it: then `room` more than the first may be read.
+fn read_a(start: u32, k: u32, end: u32, room: u32) -> vec4f {
+    if (k >= end) { return vec4f(); }
+    //: if VEC
+    return vec4f(a[start / 4u]);
+    //: end
+    //: if !VEC && TA
+    return vec4f(vec4<stored>(
+        a[start], a[start + min(1u, room)], a[start + min(2u, room)], a[start + room]));
+    //: end
+    //: if !VEC && !TA
+    if (k + 3u < end) {
+        return vec4f(vec4<stored>(a[start], a[start + 1u], a[start + 2u], a[start + 3u]));
+    }
+    var v = vec4f(f32(a[start]), 0.0, 0.0, 0.0);
+    if (k + 1u < end) { v.y = f32(a[start + 1u]); }
+    if (k + 2u < end) { v.z = f32(a[start + 2u]); }
+    return v;
+    //: end
+}
+
+fn read_b(start: u32, k: u32, end: u32, room: u32) -> vec4f {
+    if (k >= end) { return vec4f(); }
+    //: if VEC
+    return vec4f(b[start / 4u]);
+    //: end
+    //: if !VEC && !TB
+    return vec4f(vec4<stored>(
+        b[start], b[start + min(1u, room)], b[start + min(2u, room)], b[start + room]));
+    //: end
+    //: if !VEC && TB
+    if (k + 3u < end) {
+        return vec4f(vec4<stored>(b[start], b[start + 1u], b[start + 2u], b[start + 3u]));
+    }
+    var v = vec4f(f32(b[start]), 0.0, 0.0, 0.0);
+    if (k + 1u < end) { v.y = f32(b[start + 1u]); }
+    if (k + 2u < end) { v.z = f32(b[start + 2u]); }
+    return v;
+    //: end
+}
+
+// Where a tile's load `e` lies: x along the rows of the matrix (or columns, for b), in
+// steps of one, or of four where the operand lies across k; y along k.
+fn place(e: u32, across: bool, width: u32) -> vec2u {
+    if (across) { return vec2u(e % (width / 4u) * 4u, e / (width / 4u)); }
+    return vec2u(e / (BK / 4u), e % (BK / 4u) * 4u);
+}
+
+// The column of a row k of a transposed tile, in steps of four.
+fn column(x: u32, k: u32, across: bool) -> u32 {
+    if (across) { return x; }
+    return x ^ (k / 4u * (32u / BK));
+}
+
+// The last place from which four values (or one) can be read.
+fn last(size: u32, across: bool) -> u32 {
+    if (VEC && across) { return size - 4u; }
+    return size - 1u;
+}
+
+@compute @workgroup_size(THREADS)
+fn tiled(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) t: u32,
+) {
+    let id = linear_group(vec3u(group.xy, 0u), vec3u(groups.xy, 1u));
+    if (id >= p.groups) { return; }
+
+    // Workgroups go down GROUP tiles of rows before the next column: what runs at the
+    // same time then shares rows of a and columns of b in the cache.
+    let across_n = (p.n + BN - 1u) / BN;
+    let down_m = (p.m + BM - 1u) / BM;
+    let first = id / (GROUP * across_n) * GROUP;
+    let height = min(down_m - first, GROUP);
+    let within = id % (GROUP * across_n);
+    let m0 = (first + within % height) * BM;
+    let n0 = within / height * BN;
+
+    let batch = group.z / p.splits;
+    let split = group.z % p.splits;
+    let outer = batch / p.inner;
+    let inner = batch % p.inner;
+    let k_first = split * p.k_split;
+    let k_end = min(k_first + p.k_split, p.k);
+
+    // Lanes of a warp lie 8 x 4 in the tile: they read few different values.
+    let tx = t / 32u % (COLS / 8u) * 8u + t % 8u;
+    let ty = t / 32u / (COLS / 8u) * 4u + t / 8u % 4u;
+
+    //: names
+    var start_a: array<u32, LOADS_A>;
+    //: names
+    var room_a: array<u32, LOADS_A>;
+    //: names
+    var start_b: array<u32, LOADS_B>;
+    //: names
+    var room_b: array<u32, LOADS_B>;
+    let step_a = select(1u, p.lda, TA);
+    let step_b = select(p.ldb, 1u, TB);
+    let base_a = p.a_at + outer * p.a_outer + inner * p.a_inner;
+    let base_b = p.b_at + outer * p.b_outer + inner * p.b_inner;
+    //: unroll
+    for (var l = 0u; l < LOADS_A; l++) {
+        let at = place(t + l * THREADS, TA, BM);
+        let m = min(m0 + at.x, last(p.m, TA));
+        room_a[l] = min(3u, p.m - 1u - m);
+        start_a[l] = base_a + m * select(p.lda, 1u, TA) + (k_first + at.y) * step_a;
+    }
+    //: unroll
+    for (var l = 0u; l < LOADS_B; l++) {
+        let at = place(t + l * THREADS, !TB, BN);
+        let n = min(n0 + at.x, last(p.n, !TB));
+        room_b[l] = min(3u, p.n - 1u - n);
+        start_b[l] = base_b + n * select(1u, p.ldb, TB) + (k_first + at.y) * step_b;
+    }
+
+    //: names
+    var next_a: array<vec4f, LOADS_A>;
+    //: names
+    var next_b: array<vec4f, LOADS_B>;
+    //: names
+    var sum: array<array<vec4f, TN / 4u>, TM>;
+    //: names
+    var va: array<vec4f, TM / 4u>;
+    //: names
+    var vb: array<vec4f, TN / 4u>;
+
+    var stage = 0u;
+    var k0 = k_first;
+    loop {
+        //: unroll
+        for (var l = 0u; l < LOADS_A; l++) {
+            let at = place(t + l * THREADS, TA, BM);
+            next_a[l] = read_a(start_a[l], k0 + at.y, k_end, room_a[l]);
+            start_a[l] += BK * step_a;
+        }
+        //: unroll
+        for (var l = 0u; l < LOADS_B; l++) {
+            let at = place(t + l * THREADS, !TB, BN);
+            next_b[l] = read_b(start_b[l], k0 + at.y, k_end, room_b[l]);
+            start_b[l] += BK * step_b;
+        }
+        if (k0 > k_first) {
+            //: unroll
+            for (var k = 0u; k < BK; k++) {
+                //: unroll
+                for (var i = 0u; i < TM / 4u; i++) {
+                    va[i] = tile_a[stage][k][column(i * ROWS + ty, k, TA)];
+                }
+                //: unroll
+                for (var j = 0u; j < TN / 4u; j++) {
+                    vb[j] = tile_b[stage][k][column(j * COLS + tx, k, !TB)];
+                }
+                //: unroll
+                for (var i = 0u; i < TM / 4u; i++) {
+                    //: unroll
+                    for (var c = 0u; c < 4u; c++) {
+                        //: unroll
+                        for (var j = 0u; j < TN / 4u; j++) {
+                            sum[4u * i + c][j] += va[i][c] * vb[j];
+                        }
+                    }
+                }
+            }
+        }
+        if (k0 >= k_end) { break; }
+        //: if STAGES == 1
+        workgroupBarrier();
+        //: else
+        stage = 1u - stage;
+        //: end
+        //: unroll
+        for (var l = 0u; l < LOADS_A; l++) {
+            let at = place(t + l * THREADS, TA, BM);
+            //: if TA
+            tile_a[stage][at.y][at.x / 4u] = next_a[l];
+            //: else
+            //: unroll
+            for (var c = 0u; c < 4u; c++) {
+                tile_a[stage][at.y + c][column(at.x / 4u, at.y, TA)][at.x % 4u] = next_a[l][c];
+            }
+            //: end
+        }
+        //: unroll
+        for (var l = 0u; l < LOADS_B; l++) {
+            let at = place(t + l * THREADS, !TB, BN);
+            //: if !TB
+            tile_b[stage][at.y][at.x / 4u] = next_b[l];
+            //: else
+            //: unroll
+            for (var c = 0u; c < 4u; c++) {
+                tile_b[stage][at.y + c][column(at.x / 4u, at.y, !TB)][at.x % 4u] = next_b[l][c];
+            }
+            //: end
+        }
+        workgroupBarrier();
+        k0 += BK;
+    }
+
+    //: if SPLIT
+    let base_y = split * p.m * p.n;
+    let row_y = p.n;
+    //: else
+    let base_y = p.y_at + outer * p.y_outer + inner * p.y_inner;
+    let row_y = p.ldy;
+    //: end
+    //: unroll
+    for (var i = 0u; i < TM / 4u; i++) {
+        //: unroll
+        for (var c = 0u; c < 4u; c++) {
+            let m = m0 + 4u * (i * ROWS + ty) + c;
+            if (m < p.m) {
+                //: unroll
+                for (var j = 0u; j < TN / 4u; j++) {
+                    let n = n0 + 4u * (j * COLS + tx);
+                    write(base_y + m * row_y + n, n, sum[4u * i + c][j]);
+                }
+            }
+        }
+    }
+}
+
+fn finish(v: f32, s: f32) -> f32 {
+    //: if SLOPE == NONE
+    return activate(ACTIVATION, v);
+    //: else
+    return activate(ACTIVATION, v) * slope(SLOPE, s, s);
+    //: end
+}
+
+// The products of one row from column n on, to y from `at` on.
+fn write(at: u32, n: u32, product: vec4f) {
+    //: if VEC
+    if (n >= p.n) { return; }
+    let i = at / 4u;
+    //: if SPLIT
+    y[i] = product;
+    //: else
+    var v = p.alpha * product;
+    //: if ACCUMULATE
+    v += p.beta * vec4f(y[i]);
+    //: end
+    //: if BIAS
+    v += vec4f(bias[n / 4u]);
+    //: end
+    //: if KEEP
+    before[i] = In(v);
+    //: end
+    //: if ACTIVATION != LINEAR || SLOPE != NONE
+    var s = vec4f();
+    //: if SLOPE != NONE
+    s = vec4f(saved[i]);
+    //: end
+    v = vec4f(finish(v.x, s.x), finish(v.y, s.y), finish(v.z, s.z), finish(v.w, s.w));
+    //: end
+    y[i] = Result(v);
+    //: end
+    //: else
+    //: unroll
+    for (var c = 0u; c < 4u; c++) {
+        if (n + c < p.n) {
+            //: if SPLIT
+            y[at + c] = product[c];
+            //: else
+            var v = p.alpha * product[c];
+            //: if ACCUMULATE
+            v += p.beta * f32(y[at + c]);
+            //: end
+            //: if BIAS
+            v += f32(bias[n + c]);
+            //: end
+            //: if KEEP
+            before[at + c] = In(v);
+            //: end
+            var s = 0.0;
+            //: if SLOPE != NONE
+            s = f32(saved[at + c]);
+            //: end
+            y[at + c] = Result(finish(v, s));
+            //: end
+        }
+    }
+    //: end
+}
+
+@compute @workgroup_size(256)
+fn combine(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) t: u32,
+) {
+    let columns = (p.n + 3u) / 4u;
+    let id = linear_group(group, groups) * 256u + t;
+    if (id >= p.m * columns) { return; }
+    let m = id / columns;
+    let n = id % columns * 4u;
+    let at = m * p.n + n;
+    var total = vec4f();
+    for (var s = 0u; s < p.splits; s++) {
+        let start = at + s * p.m * p.n;
+        //: if VEC
+        total += part[start / 4u];
+        //: else
+        total += vec4f(part[start], part[start + min(1u, p.n - 1u - n)],
+            part[start + min(2u, p.n - 1u - n)], part[start + min(3u, p.n - 1u - n)]);
+        //: end
+    }
+    write(p.y_at + m * p.ldy + n, n, total);
+}
