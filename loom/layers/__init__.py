@@ -1,13 +1,40 @@
 """The layer registry: one row a layer, in the order of its permanent wire code."""
 
 from loom.errors import ConfigError, known
+from loom.layers.avg_pool1d import AvgPool1D
+from loom.layers.avg_pool2d import AvgPool2D
 from loom.layers.base import EVALUATE, Field, Layer, Run, Weight
+from loom.layers.batch_norm import BatchNorm
+from loom.layers.conv1d import Conv1D
+from loom.layers.conv2d import Conv2D
 from loom.layers.dense import Dense
+from loom.layers.dropout import Dropout
 from loom.layers.elementwise import Elementwise
+from loom.layers.embedding import Embedding
+from loom.layers.flatten import Flatten
 from loom.layers.lstm import LSTM
+from loom.layers.max_pool1d import MaxPool1D
+from loom.layers.max_pool2d import MaxPool2D
+from loom.layers.reshape import Reshape
 from loom.layers.rnn import RNN
 
-LAYERS: tuple[type[Layer], ...] = (Dense, RNN, LSTM, Elementwise)
+LAYERS: tuple[type[Layer], ...] = (
+    Dense,
+    Conv2D,
+    RNN,
+    LSTM,
+    Elementwise,
+    Conv1D,
+    MaxPool2D,
+    AvgPool2D,
+    Flatten,
+    Reshape,
+    Dropout,
+    BatchNorm,
+    Embedding,
+    MaxPool1D,
+    AvgPool1D,
+)
 
 BY_CODE = {row.code: row for row in LAYERS}
 BY_KIND = {name: row for row in LAYERS for name in (row.kind, *row.aliases)}
@@ -19,10 +46,21 @@ __all__ = [
     "LAYERS",
     "LSTM",
     "RNN",
+    "AvgPool1D",
+    "AvgPool2D",
+    "BatchNorm",
+    "Conv1D",
+    "Conv2D",
     "Dense",
+    "Dropout",
     "Elementwise",
+    "Embedding",
     "Field",
+    "Flatten",
     "Layer",
+    "MaxPool1D",
+    "MaxPool2D",
+    "Reshape",
     "Run",
     "Weight",
     "layer_from_bundle",

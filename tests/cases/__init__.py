@@ -4,10 +4,15 @@ A new layer is one case in a family's file here; gradients, parity and the meta-
 then know it.
 """
 
-from tests.cases import basic, recurrent
+from tests.cases import basic, convolution, recurrent, shaping
 from tests.cases.case import Case, fill
 
-CASES: tuple[Case, ...] = (*basic.CASES, *recurrent.CASES)
+CASES: tuple[Case, ...] = (
+    *basic.CASES,
+    *convolution.CASES,
+    *recurrent.CASES,
+    *shaping.CASES,
+)
 BY_LAYER = {case.layer: case for case in CASES}
 
 __all__ = ["BY_LAYER", "CASES", "Case", "fill"]
