@@ -17,9 +17,8 @@ from loom.errors import WireError, known
 from loom.grid import Grid
 from loom.network import Network
 
-_CAPITALS = {"cpu": "CPU", "gpu": "GPU", "json": "JSON", "id": "ID", "mha": "MHA"}
-_CAPITALS |= {f"{word}{n}d": f"{word.capitalize()}{n}D"
-              for word in ("conv", "pool") for n in (1, 2)}  # fmt: skip
+_WHOLE = ("cpu", "gpu", "json", "id", "mha", "rnn", "lstm", "gru", "qrnn", "sru", "rms")
+_CAPITALS = {word: word.upper() for word in _WHOLE}
 
 # Type hint (as it is written) -> word on the wire. None: not on the wire.
 WIRE_TYPES = {

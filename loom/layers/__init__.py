@@ -1,39 +1,35 @@
 """The layer registry: one row a layer, in the order of its permanent wire code."""
 
 from loom.errors import ConfigError, known
-from loom.layers.avg_pool1d import AvgPool1D
-from loom.layers.avg_pool2d import AvgPool2D
+from loom.layers.attention import MultiHeadAttention
 from loom.layers.base import EVALUATE, Field, Layer, Run, Weight
-from loom.layers.batch_norm import BatchNorm
-from loom.layers.conv1d import Conv1D
-from loom.layers.conv2d import Conv2D
 from loom.layers.dense import Dense
-from loom.layers.dropout import Dropout
 from loom.layers.elementwise import Elementwise
-from loom.layers.embedding import Embedding
-from loom.layers.flatten import Flatten
+from loom.layers.gru import GRU
+from loom.layers.layer_norm import LayerNorm
 from loom.layers.lstm import LSTM
-from loom.layers.max_pool1d import MaxPool1D
-from loom.layers.max_pool2d import MaxPool2D
-from loom.layers.reshape import Reshape
+from loom.layers.positions import PositionalEncoding
+from loom.layers.qrnn import QRNN
+from loom.layers.residual import Residual
+from loom.layers.rms_norm import RMSNorm
 from loom.layers.rnn import RNN
+from loom.layers.softmax import Softmax
+from loom.layers.sru import SRU
 
 LAYERS: tuple[type[Layer], ...] = (
     Dense,
-    Conv2D,
+    MultiHeadAttention,
     RNN,
     LSTM,
     Elementwise,
-    Conv1D,
-    MaxPool2D,
-    AvgPool2D,
-    Flatten,
-    Reshape,
-    Dropout,
-    BatchNorm,
-    Embedding,
-    MaxPool1D,
-    AvgPool1D,
+    Softmax,
+    LayerNorm,
+    RMSNorm,
+    Residual,
+    GRU,
+    QRNN,
+    SRU,
+    PositionalEncoding,
 )
 
 BY_CODE = {row.code: row for row in LAYERS}
@@ -43,25 +39,23 @@ __all__ = [
     "BY_CODE",
     "BY_KIND",
     "EVALUATE",
+    "GRU",
     "LAYERS",
     "LSTM",
+    "QRNN",
     "RNN",
-    "AvgPool1D",
-    "AvgPool2D",
-    "BatchNorm",
-    "Conv1D",
-    "Conv2D",
+    "SRU",
     "Dense",
-    "Dropout",
     "Elementwise",
-    "Embedding",
     "Field",
-    "Flatten",
     "Layer",
-    "MaxPool1D",
-    "MaxPool2D",
-    "Reshape",
+    "LayerNorm",
+    "MultiHeadAttention",
+    "PositionalEncoding",
+    "RMSNorm",
+    "Residual",
     "Run",
+    "Softmax",
     "Weight",
     "layer_from_bundle",
     "layer_from_wire",

@@ -1,25 +1,17 @@
-"""What the recurrent layers share: sequence shapes, gates in files, and the work array.
+"""What the recurrent layers share: their fields, shapes and the work array.
 
 The parameters of all gates lie in one array, gate after gate along the first axis, each
 gate [hidden][in] as in PyTorch and on the wire; files and the wire name the gates one
-by one (`Weight.of`). RNN, LSTM and GRU run on columns: a sample is a column, so that a
+by one (`parts.py`). RNN, LSTM and GRU run on columns: a sample is a column, so that a
 step's gates are contiguous blocks, and one product W @ [h; 1; x] gives all of them with
 their biases.
 """
 
 import numpy as np
 
-from loom.errors import ConfigError, ShapeError, known
-from loom.layers.base import (
-    REQUIRED,
-    Array,
-    Field,
-    Layer,
-    Shape,
-    Weight,
-    as_parameter,
-    batch_text,
-)
+from loom.layers.base import REQUIRED, Array, Field, Shape, Weight
+from loom.layers.parts import Parted
+from loom.layers.sequence import sequence_shape
 from loom.linalg import matmul
 
 FIELDS = (
@@ -39,7 +31,7 @@ def gate_weights(gates: str, of: str, wire: str, bundle: str, bias=False):
     )  # fmt: skip
 
 
-class Recurrent(Layer):
+class Recurrent(Parted):
     """The base of the layers over time: x (B, T, C) -> y (B, T, H) or (B, H).
 
     Fields:  input_size C, hidden_size H; seq_length T, 0 for any; return_sequences:
@@ -73,74 +65,12 @@ class Recurrent(Layer):
 
     def input_shape(self, previous: Shape) -> Shape:
         """(T, C) as it is; a flat sample of T * C values becomes (T, C)."""
-        t, c = self.seq_length, self.input_size
-        if len(previous) == 1 and previous[0] % c == 0 and previous[0]:
-            shape = (previous[0] // c, c)
-        else:
-            shape = previous
-        if len(shape) == 2 and shape[1] == c and (t in (0, shape[0])):
-            return shape
-        advice = f"Set input_size={previous[-1]}."
-        if len(previous) == 1:
-            advice = f"Give it {t * c if t else f'a multiple of {c}'} values."
-        elif len(previous) == 2 and previous[1] == c:
-            advice = f"Set seq_length={previous[0]}, or 0 for any length."
-        elif len(previous) != 2:
-            advice = "Reshape it to (T, C) first."
-        raise ShapeError(
-            f"expected x of shape {batch_text((t or 'T', c))}, "
-            f"got {batch_text(previous)}. {advice}"
-        )
+        return sequence_shape(previous, self.seq_length, self.input_size, "input_size")
 
     def output_shape(self, shape: Shape) -> Shape:
         """(T, H), or (H,) without return_sequences."""
         h = self.hidden_size
         return (shape[0], h) if self.return_sequences else (h,)
-
-    # Gates in files --------------------------------------------------------------
-
-    def _groups(self) -> dict[str, list[Weight]]:
-        """Parameter -> the rows of `weights` that are its gates, in order."""
-        groups: dict[str, list[Weight]] = {}
-        for row in self.weights:
-            groups.setdefault(row.of or row.name, []).append(row)
-        return groups
-
-    def export_weights(self) -> dict[str, Array]:
-        """Each gate's array under its own name."""
-        out = {}
-        for name, rows in self._groups().items():
-            if name in self.parameters:
-                parts = np.split(self.parameters[name], len(rows))
-                out |= {row.name: part for row, part in zip(rows, parts, strict=True)}
-        return out
-
-    def import_weights(self, arrays: dict) -> None:
-        """Join the gates again; a parameter's gates come all together or not at all."""
-        where = type(self).__name__
-        names = [row.name for row in self.weights]
-        for name in arrays:
-            if name not in names:
-                raise ConfigError(f"{where}: {known(name, names, 'array')}")
-        shapes = self.weight_shapes()
-        for name, rows in self._groups().items():
-            missing = [row.name for row in rows if row.name not in arrays]
-            if len(missing) == len(rows):
-                continue
-            if missing:
-                raise ConfigError(
-                    f"{where}: expected every gate of {name}, got none for "
-                    f"{', '.join(missing)}. Give all of "
-                    f"{', '.join(row.name for row in rows)}, or none to draw them."
-                )
-            whole = shapes[name][0]
-            shape = (whole[0] // len(rows), *whole[1:])
-            self.parameters[name] = np.concatenate(
-                [
-                    as_parameter(arrays[row.name], shape, f"{where}: {row.name}")
-                    for row in rows
-                ]
-            )
 
     # Columns: what RNN, LSTM and GRU compute on ------------------------------------
 
@@ -167,6 +97,16 @@ class Recurrent(Layer):
             return np.ascontiguousarray(dy.transpose(1, 2, 0))
         out = np.zeros((t, dy.shape[1], dy.shape[0]), dy.dtype)
         out[-1] = dy.T
+        return out
+
+    # Rows: what QRNN and SRU compute on ---------------------------------------------
+
+    def _dy_steps(self, dy: Array, t: int) -> Array:
+        """dL/dy as (B, T, H); zeros before the last step if only that was given."""
+        if self.return_sequences:
+            return dy
+        out = np.zeros((dy.shape[0], t, dy.shape[1]), dy.dtype)
+        out[:, -1] = dy
         return out
 
 

@@ -1,0 +1,57 @@
+"""Layer normalisation."""
+
+import numpy as np
+
+from loom.layers.base import EVALUATE, Array, Run, Shape, Weight
+from loom.layers.norm import Norm, column_sum, row_mean
+
+
+class LayerNorm(Norm):
+    """Each row to mean 0 and variance 1, then a learned scale and shift.
+
+        y = (x - mean(x)) / sqrt(var(x) + epsilon) * weight + bias
+
+    mean and var (that of the row itself, divided by C) over the last axis.
+
+    Shapes:  x (B, ..., C), weight (C,), bias (C,) -> y (B, ..., C). A flat sample of
+             T * C values becomes (T, C).
+    Cache:   the normalised rows, and 1 / sqrt(var + epsilon) of each
+    Raises:  ShapeError when the last axis is not C
+    Source:  Ba, Kiros and Hinton 2016; as torch.nn.LayerNorm
+    """
+
+    kind = "layer_norm"
+    code = 14
+    weights = (
+        Weight("weight", "Weight", "weight"),
+        Weight("bias", "Bias", "bias", bias=True),
+    )
+
+    def weight_shapes(self) -> dict[str, tuple[Shape, int]]:
+        """weight (C,), 1 at first; bias (C,)."""
+        return {"weight": ((self.size,), 0), "bias": ((self.size,), 0)}
+
+    def forward(self, x: Array, run: Run = EVALUATE) -> tuple[Array, tuple]:
+        """In two passes: the variance of what the mean was taken from."""
+        rows = x - x.mean(axis=-1, keepdims=True)
+        scale = row_mean(rows, rows)
+        scale += x.dtype.type(self.epsilon)
+        np.sqrt(scale, out=scale)
+        np.reciprocal(scale, out=scale)
+        rows *= scale
+        y = rows * self.parameters["weight"]
+        y += self.parameters["bias"]
+        return y, (rows, scale)
+
+    def backward(self, dy: Array, cache: tuple, need_dx: bool = True):
+        """dx = (g - mean(g) - r mean(g r)) scale, with g = dy weight, r the rows."""
+        rows, scale = cache
+        gradients = {"weight": column_sum(dy * rows), "bias": column_sum(dy)}
+        if not need_dx:
+            return None, gradients
+        dx = dy * self.parameters["weight"]
+        along = row_mean(dx, rows)
+        dx -= dx.mean(axis=-1, keepdims=True)
+        dx -= rows * along
+        dx *= scale
+        return dx, gradients

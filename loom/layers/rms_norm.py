@@ -1,0 +1,47 @@
+"""Root-mean-square normalisation."""
+
+import numpy as np
+
+from loom.layers.base import EVALUATE, Array, Run, Shape, Weight
+from loom.layers.norm import Norm, column_sum, row_mean
+
+
+class RMSNorm(Norm):
+    """Each row to mean square 1, then a learned scale.
+
+        y = x / sqrt(mean(x^2) + epsilon) * weight,  the mean over the last axis
+
+    Shapes:  x (B, ..., C), weight (C,) -> y (B, ..., C). A flat sample of T * C values
+             becomes (T, C).
+    Cache:   the normalised rows, and 1 / sqrt(mean(x^2) + epsilon) of each
+    Raises:  ShapeError when the last axis is not C
+    Source:  Zhang and Sennrich 2019; as torch.nn.RMSNorm
+    """
+
+    kind = "rms_norm"
+    code = 15
+    weights = (Weight("weight", "Weight", "weight"),)
+
+    def weight_shapes(self) -> dict[str, tuple[Shape, int]]:
+        """weight (C,), 1 at first."""
+        return {"weight": ((self.size,), 0)}
+
+    def forward(self, x: Array, run: Run = EVALUATE) -> tuple[Array, tuple]:
+        """One reduction a row."""
+        scale = row_mean(x, x)
+        scale += x.dtype.type(self.epsilon)
+        np.sqrt(scale, out=scale)
+        np.reciprocal(scale, out=scale)
+        rows = x * scale
+        return rows * self.parameters["weight"], (rows, scale)
+
+    def backward(self, dy: Array, cache: tuple, need_dx: bool = True):
+        """dx = (g - r mean(g r)) scale, with g = dy weight, r the rows."""
+        rows, scale = cache
+        gradients = {"weight": column_sum(dy * rows)}
+        if not need_dx:
+            return None, gradients
+        dx = dy * self.parameters["weight"]
+        dx -= rows * row_mean(dx, rows)
+        dx *= scale
+        return dx, gradients
