@@ -33,6 +33,8 @@ class Activation:
         needs: "v" or "y": which of the two backward reads.
         gain: variance gain of He initialisation, 1 / E[f'(v)^2] for v ~ N(0, 1).
         elementwise: False where a value depends on its whole row (softmax).
+        wgsl: f in WGSL, of v; its parts stand in shaders/activation_parts.wgsl.
+        wgsl_slope: f' in WGSL, of v or y as `needs` says.
     """
 
     code: int
@@ -44,6 +46,8 @@ class Activation:
     needs: str
     gain: float = 1.0
     elementwise: bool = True
+    wgsl: str = ""
+    wgsl_slope: str = ""
 
     def __call__(self, v: Array) -> Array:
         """f(v) in a new array."""
@@ -188,6 +192,8 @@ ACTIVATIONS: tuple[Activation, ...] = (
         _scaled_relu_backward,
         "y",
         gain=2 / 1.21,
+        wgsl="1.1 * select(v, 0.0, v < 0.0)",
+        wgsl_slope="select(0.0, 1.1, y > 0.0)",
     ),
     Activation(
         1,
@@ -197,8 +203,20 @@ ACTIVATIONS: tuple[Activation, ...] = (
         _sigmoid,
         _sigmoid_backward,
         "y",
+        wgsl="sigmoid(v)",
+        wgsl_slope="y * (1.0 - y)",
     ),
-    Activation(2, "tanh", "tanh", "tanh(v)", np.tanh, _tanh_backward, "y"),
+    Activation(
+        2,
+        "tanh",
+        "tanh",
+        "tanh(v)",
+        np.tanh,
+        _tanh_backward,
+        "y",
+        wgsl="tanh_of(v)",
+        wgsl_slope="1.0 - y * y",
+    ),
     Activation(
         3,
         "softplus",
@@ -208,6 +226,8 @@ ACTIVATIONS: tuple[Activation, ...] = (
         _softplus_backward,
         "v",
         gain=2.0,
+        wgsl="softplus(v)",
+        wgsl_slope="sigmoid(v)",
     ),
     Activation(
         4,
@@ -218,10 +238,31 @@ ACTIVATIONS: tuple[Activation, ...] = (
         _leaky_relu_backward,
         "y",
         gain=2 / 1.01,
+        wgsl="select(v, 0.1 * v, v < 0.0)",
+        wgsl_slope="select(0.1, 1.0, y > 0.0)",
     ),
-    Activation(5, "linear", "linear", "v", _linear, _linear_backward, "y"),
     Activation(
-        6, "relu", "plain_relu", "max(0, v)", _relu, _relu_backward, "y", gain=2.0
+        5,
+        "linear",
+        "linear",
+        "v",
+        _linear,
+        _linear_backward,
+        "y",
+        wgsl="v",
+        wgsl_slope="1.0",
+    ),
+    Activation(
+        6,
+        "relu",
+        "plain_relu",
+        "max(0, v)",
+        _relu,
+        _relu_backward,
+        "y",
+        gain=2.0,
+        wgsl="select(v, 0.0, v < 0.0)",
+        wgsl_slope="select(0.0, 1.0, y > 0.0)",
     ),
     Activation(
         7,
@@ -232,9 +273,20 @@ ACTIVATIONS: tuple[Activation, ...] = (
         _gelu_backward,
         "v",
         gain=2.0,
+        wgsl="0.5 * v * (1.0 + gelu_tanh(v))",
+        wgsl_slope="gelu_slope(v)",
     ),
     Activation(
-        8, "silu", "silu", "v / (1 + exp(-v))", _silu, _silu_backward, "v", gain=2.0
+        8,
+        "silu",
+        "silu",
+        "v / (1 + exp(-v))",
+        _silu,
+        _silu_backward,
+        "v",
+        gain=2.0,
+        wgsl="v * sigmoid(v)",
+        wgsl_slope="silu_slope(v)",
     ),
     Activation(
         9,

@@ -1,0 +1,56 @@
+"""Where a network's parameters and saved statistics lie: views into a few buffers.
+
+All parameters stand one after the other in `weight.0`, `weight.1`, ... (a new one where
+the device allows no larger buffer), their gradients and the optimizer's slots at the
+same places of buffers of their own. Clipping and updates then are one kernel over one
+array, whatever the number of layers.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import prod
+
+from loom.gpu.program import ITEM, Limits, Shape, too_large
+
+ALIGN = 128  # elements: 256 bytes also where they are stored as halves
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one array lies: arena number, first element and shape."""
+
+    arena: int
+    offset: int
+    shape: Shape
+
+
+class Layout:
+    """Places of the parameters and of the state of `layers`, by (layer index, name).
+
+    Raises DeviceError when one array alone is more than the device can bind.
+    """
+
+    def __init__(self, layers: Iterable, limits: Limits):
+        self.limit = min(limits.buffer, limits.binding) // 512 * 512
+        self.weights: dict[tuple[int, str], Place] = {}
+        self.states: dict[tuple[int, str], Place] = {}
+        self.weight_arenas: list[int] = []  # elements of each
+        self.state_arenas: list[int] = []
+        for index, layer in enumerate(layers):
+            where = f"layer {index} {type(layer).__name__}"
+            for name, (shape, _) in layer.weight_shapes().items():
+                place = self._add(self.weight_arenas, shape, f"{where}: {name}")
+                self.weights[index, name] = place
+            for name, value in layer.state.items():
+                place = self._add(self.state_arenas, value.shape, f"{where}: {name}")
+                self.states[index, name] = place
+
+    def _add(self, arenas: list[int], shape: Shape, where: str) -> Place:
+        size = -(-max(prod(shape), 1) // ALIGN) * ALIGN
+        if size * ITEM["f32"] > self.limit:
+            raise too_large(where, size * ITEM["f32"], self.limit, "binding")
+        if not arenas or (arenas[-1] + size) * ITEM["f32"] > self.limit:
+            arenas.append(0)
+        offset = arenas[-1]
+        arenas[-1] += size
+        return Place(len(arenas) - 1, offset, shape)

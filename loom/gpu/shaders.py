@@ -1,0 +1,82 @@
+"""The text of shaders/*.wgsl, complete: prelude, includes, loops unrolled.
+
+A line `//: include NAME` stands for shaders/NAME.wgsl, once a text; `activation` is
+made from the table of activations instead. The prelude says what `stored` is: the type
+of activations and weights in memory. Arithmetic is always float32.
+"""
+
+import re
+from functools import lru_cache
+from pathlib import Path
+
+from loom.activations import ACTIVATIONS
+
+_HERE = Path(__file__).resolve().parent.parent
+_INCLUDE = re.compile(r"^//: include (\w+)$", re.MULTILINE)
+STORED = {"f32": "alias stored = f32;\n", "f16": "enable f16;\nalias stored = f16;\n"}
+
+
+def folder() -> Path:
+    """Where the shaders lie: in the wheel inside loom, in a checkout beside it."""
+    inside = _HERE / "shaders"
+    return inside if inside.is_dir() else _HERE.parent / "shaders"
+
+
+@lru_cache(maxsize=256)
+def raw(name: str) -> str:
+    """A shader's file as it lies there."""
+    return (folder() / f"{name}.wgsl").read_text(encoding="utf-8")
+
+
+def source(name: str, overrides: dict | None = None, stored: str = "f32") -> str:
+    """The text that a pipeline is made of."""
+    key = tuple(sorted((overrides or {}).items()))
+    return _source(name, key, stored)
+
+
+@lru_cache(maxsize=512)
+def _source(name: str, overrides: tuple, stored: str) -> str:
+    seen = {name}
+
+    def included(match: re.Match) -> str:
+        other = match[1]
+        if other in seen:
+            return ""
+        seen.add(other)
+        text = activation_text() if other == "activation" else raw(other)
+        return _INCLUDE.sub(included, text)
+
+    text = STORED[stored] + "alias stored4 = vec4<stored>;\n"
+    text += _INCLUDE.sub(included, raw(name))
+    return text
+
+
+@lru_cache(maxsize=1)
+def activation_text() -> str:
+    """`activate(code, v)` and `slope(code, v, y)`, a case for each row of the table.
+
+    slope is f'; it reads v or y, whichever the row's `needs` says.
+    """
+    values, slopes = [], []
+    for row in ACTIVATIONS:
+        if row.elementwise:
+            values.append(
+                f"    case {row.code}u: {{ return {row.wgsl}; }}  // {row.name}"
+            )
+            slopes.append(f"    case {row.code}u: {{ return {row.wgsl_slope}; }}")
+    nl = "\n"
+    return f"""{raw("activation_parts")}
+fn activate(code: u32, v: f32) -> f32 {{
+  switch code {{
+{nl.join(values)}
+    default: {{ return v; }}
+  }}
+}}
+
+fn slope(code: u32, v: f32, y: f32) -> f32 {{
+  switch code {{
+{nl.join(slopes)}
+    default: {{ return 1.0; }}
+  }}
+}}
+"""
