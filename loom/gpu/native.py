@@ -207,7 +207,7 @@ class Device:
                 compute={
                     "module": module,
                     "entry_point": row.entry,
-                    "constants": {k: float(v) for k, v in row.overrides},
+                    "constants": {k: float(v) for k, v in row.constants().items()},
                 },
             )
         except wgpu.GPUError as error:

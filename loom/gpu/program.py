@@ -142,6 +142,10 @@ class Pipeline:
         """The complete WGSL text, less the lines that name features."""
         return shaders.source(self.shader, dict(self.overrides), self.stored)
 
+    def constants(self) -> dict[str, Any]:
+        """The overrides that the text still has, for the pipeline."""
+        return {} if shaders.expanded(self.shader) else dict(self.overrides)
+
     def layout(self) -> list[tuple[int, str]]:
         """(binding number, "read" | "write" | "uniform") of each binding."""
         rows = [(i, "read") for i in range(self.reads)]
@@ -269,7 +273,7 @@ class Program:
                     "label": row.label,
                     "shader": text,
                     "entry": row.entry,
-                    "constants": dict(row.overrides),
+                    "constants": row.constants(),
                     "layout": [list(pair) for pair in row.layout()],
                     "features": list(row.features),
                 }

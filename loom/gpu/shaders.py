@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from loom.activations import ACTIVATIONS
+from loom.gpu import expand
 
 _HERE = Path(__file__).resolve().parent.parent
 _INCLUDE = re.compile(r"^//: include (\w+)$", re.MULTILINE)
@@ -46,9 +47,16 @@ def _source(name: str, overrides: tuple, stored: str) -> str:
         text = activation_text() if other == "activation" else raw(other)
         return _INCLUDE.sub(included, text)
 
-    text = STORED[stored] + "alias stored4 = vec4<stored>;\n"
-    text += _INCLUDE.sub(included, raw(name))
-    return text
+    text = _INCLUDE.sub(included, raw(name))
+    if expand.marked(text):
+        text = expand.expand(text, dict(overrides))
+    return STORED[stored] + "alias stored4 = vec4<stored>;\n" + text
+
+
+@lru_cache(maxsize=256)
+def expanded(name: str) -> bool:
+    """Whether a shader's text has its overrides set already (expand.py)."""
+    return expand.marked(raw(name))
 
 
 @lru_cache(maxsize=1)

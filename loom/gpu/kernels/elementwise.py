@@ -31,6 +31,7 @@ class Chain:
         return self.b.defer(self.y, self)
 
     def __call__(self) -> None:
+        """Dispatch the whole chain."""
         b, rows = self.b, self.rows
         many = len(rows) > 1
         keep = b.keep and many
