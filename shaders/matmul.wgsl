@@ -3,18 +3,20 @@
 //     v = alpha a @ b + beta y + bias,  y = f(v) g'(saved)
 //
 // Entry `tiled` does it, or with SPLIT writes part[s] = a[:, K_s] @ b[K_s, :], whose
-// sum, in order, `combine` then takes for a @ b.
+// sum, in order, `combine` then takes for a @ b. Entry `rows` is for few rows of a.
 //
 // Shapes:    a (M, K), or (K, M) with TA; b (K, N), or (N, K) with TB; y (M, N);
 //            bias (N,) with BIAS; saved (M, N) with SLOPE != NONE; before (M, N) = v
 //            with KEEP; part (splits, M, N). A batch is outer x inner products, every
 //            operand with a start and two strides.
 // Grid:      tiled (ceil(N / BN) * ceil(M / BM), 1, outer * inner * splits), spread
-//            over x and y; combine: ceil(M * N / 256) workgroups
+//            over x and y; rows (ceil(M / RM) * ceil(N / 32), 1, outer * inner);
+//            combine: a thread for four values of a row
 // Overrides: BM, BN, BK the tile, BM and BN >= 32; TM, TN what one thread computes,
 //            multiples of 4; BM / TM * BN / TN threads, BN / TN a multiple of 8 and
 //            BM / TM of 4; STAGES 1 or 2 tiles, of 4 BK (BM + BN) bytes each; VEC reads
 //            and writes four (K, N, and M with TA, starts and strides multiples of 4);
+//            RM the rows of a of a workgroup of `rows`, 1 or a multiple of 4;
 //            WIDE: y is f32 whatever is stored; ACTIVATION, SLOPE: rows of the table.
 //
 // The idea: a workgroup's tiles of a and b lie in workgroup memory as rows of k, so that
@@ -33,6 +35,7 @@ override BK: u32 = 16u;
 override TM: u32 = 8u;
 override TN: u32 = 4u;
 override STAGES: u32 = 1u;
+override RM: u32 = 8u;
 override TA: bool = false;
 override TB: bool = false;
 override VEC: bool = false;
@@ -52,6 +55,7 @@ const THREADS: u32 = ROWS * COLS;
 const LOADS_A: u32 = BM * BK / 4u / THREADS;
 const LOADS_B: u32 = BN * BK / 4u / THREADS;
 const GROUP: u32 = 8u;
+const BLOCK: u32 = min(RM, 4u);
 
 //: if WIDE || SPLIT
 alias Out = f32;
@@ -311,6 +315,72 @@ fn tiled(
                 }
             }
         }
+    }
+}
+
+// A workgroup has RM x 32 values of y. Its threads take 4 columns each and every 32nd
+// four of k; their sums meet in workgroup memory. Lanes read b along its rows.
+var<workgroup> slices: array<array<vec4f, 256>, BLOCK>;
+
+@compute @workgroup_size(256)
+fn rows(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) t: u32,
+) {
+    let id = linear_group(vec3u(group.xy, 0u), vec3u(groups.xy, 1u));
+    if (id >= p.groups) { return; }
+    let across_n = (p.n + 31u) / 32u;
+    let m0 = id / across_n * RM;
+    let n0 = id % across_n * 32u;
+    let outer = group.z / p.inner;
+    let inner = group.z % p.inner;
+    let base_a = p.a_at + outer * p.a_outer + inner * p.a_inner;
+    let base_b = p.b_at + outer * p.b_outer + inner * p.b_inner;
+    let base_y = p.y_at + outer * p.y_outer + inner * p.y_inner;
+
+    let slice = select(t / 8u, t % 32u, TB);
+    let part_n = select(t % 8u, t / 32u, TB);
+    let n = min(n0 + 4u * part_n, last(p.n, !TB));
+    let room = min(3u, p.n - 1u - n);
+    //: names
+    var sum: array<vec4f, RM>;
+    //: names
+    var vb: array<vec4f, 4>;
+    for (var k = 4u * slice; k < p.k; k += 128u) {
+        //: unroll
+        for (var i = 0u; i < 4u; i++) {
+            //: if TB
+            vb[i] = read_b(base_b + (n + min(i, room)) * p.ldb + k, k, p.k, 0u);
+            //: else
+            vb[i] = read_b(base_b + (k + i) * p.ldb + n, k + i, p.k, room);
+            //: end
+        }
+        //: unroll
+        for (var r = 0u; r < RM; r++) {
+            let va = read_a(base_a + min(m0 + r, p.m - 1u) * p.lda + k, k, p.k, 0u);
+            //: if TB
+            sum[r] += vec4f(dot(va, vb[0]), dot(va, vb[1]), dot(va, vb[2]), dot(va, vb[3]));
+            //: else
+            sum[r] += va.x * vb[0] + va.y * vb[1] + va.z * vb[2] + va.w * vb[3];
+            //: end
+        }
+    }
+    //: unroll
+    for (var first = 0u; first < RM; first += BLOCK) {
+        //: unroll
+        for (var r = 0u; r < BLOCK; r++) {
+            slices[r][slice * 8u + part_n] = sum[first + r];
+        }
+        workgroupBarrier();
+        let m = m0 + first + t / 8u;
+        if (t < 8u * BLOCK && m < p.m) {
+            let column = n0 + t % 8u * 4u;
+            var total = vec4f();
+            for (var i = t % 8u; i < 256u; i += 8u) { total += slices[t / 8u][i]; }
+            if (column < p.n) { write(base_y + m * p.ldy + column, column, total); }
+        }
+        workgroupBarrier();
     }
 }
 

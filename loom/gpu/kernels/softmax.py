@@ -1,31 +1,69 @@
-"""Softmax over the last axis, shaders/softmax.wgsl."""
+"""Softmax along an axis and its gradient (shaders/softmax.wgsl)."""
 
-from loom.gpu.builder import Builder
+from math import prod
+
 from loom.gpu.program import Tensor
 
 
-def softmax(b: Builder, x: Tensor) -> Tensor:
-    """y = exp(x - max) / sum over the last axis."""
-    y = b.tensor(x.shape)
-    _dispatch(b, "forward", [x, None], y)
+def softmax(
+    b,
+    x: Tensor,
+    *,
+    axis: int = -1,
+    scale: float = 1.0,
+    causal: bool = False,
+    in_place: bool = False,
+) -> Tensor:
+    """exp(scale x) / sum exp(scale x) along an axis.
+
+    Shapes:  x any -> y the same. With `causal` x is (..., queries, columns), axis -1,
+             and row q sees the columns up to q; the others are 0.
+    """
+    y = x if in_place else b.tensor(x.shape)
+    queries = x.shape[-2] if causal else 1
+    _run(b, "forward", [None if in_place else x], y, axis, scale, queries, causal)
     return y
 
 
-def softmax_backward(b: Builder, dy: Tensor, y: Tensor) -> Tensor:
-    """dx = y (dy - sum(dy y)) over the last axis."""
-    dx = b.tensor(dy.shape)
-    _dispatch(b, "backward", [y, dy], dx)
+def softmax_backward(
+    b,
+    dy: Tensor,
+    y: Tensor,
+    *,
+    axis: int = -1,
+    scale: float = 1.0,
+    in_place: bool = False,
+) -> Tensor:
+    """scale y (dy - sum(dy y)) along an axis; shapes as dy."""
+    dx = dy if in_place else b.tensor(dy.shape)
+    _run(b, "backward", [y, None if in_place else dy], dx, axis, scale, 1, False)
     return dx
 
 
-def _dispatch(b, entry, reads, z) -> None:
-    columns = z.shape[-1]
-    rows = z.size // columns
+def _run(b, entry, reads, out, axis, scale, queries, causal) -> None:
+    if not out.size:
+        return
+    axis %= len(out.shape)
+    columns, inner = out.shape[axis], prod(out.shape[axis + 1 :])
+    rows = out.size // columns
+    lanes = lanes_for(columns)
+    groups = -(-rows * lanes // 256)
+    vec = inner == 1 and columns % 4 == 0
+    overrides = {"LANES": lanes}
+    overrides |= {"VEC": True} if vec else {}
+    overrides |= {"IN_PLACE": True} if reads[-1] is None else {}
+    overrides |= {"CAUSAL": True} if causal else {}
     b.dispatch(
         "softmax",
         entry,
         reads=reads,
-        writes=[z],
-        params=[rows, columns],
-        groups=rows,
+        writes=[out],
+        params=[rows, columns, inner, queries, groups, float(scale)],
+        groups=groups,
+        overrides=overrides,
     )
+
+
+def lanes_for(columns: int) -> int:
+    """Threads that share a row of `columns` values."""
+    return 8 if columns <= 64 else 64 if columns <= 2048 else 256

@@ -1,0 +1,299 @@
+"""Matrix products: which kernel of shaders/matmul.wgsl, which tile, how many splits.
+
+A product of few rows goes to `rows`, all others to `tiled` in one of four tiles. Where
+the tiles of a long sum are too few for the device, they split along k and `combine`
+adds the parts, always in the same order.
+"""
+
+from dataclasses import dataclass
+from math import prod
+
+from loom.activations import activation as row_of
+from loom.gpu.program import Tensor
+
+LINEAR, NONE = 5, 255
+BUSY = 128  # workgroups that fill a large GPU: its 100 to 150 multiprocessors
+SHORTEST = 64  # steps of k that a split is worth
+
+
+@dataclass(frozen=True)
+class Tile:
+    """What a workgroup computes, bm x bn, bk at a time, tm x tn each thread."""
+
+    bm: int
+    bn: int
+    bk: int
+    tm: int
+    tn: int
+    stages: int
+
+    @property
+    def shared(self) -> int:
+        """Bytes of workgroup memory."""
+        return 4 * self.stages * self.bk * (self.bm + self.bn)
+
+    @property
+    def threads(self) -> int:
+        """Invocations of a workgroup."""
+        return self.bm // self.tm * self.bn // self.tn
+
+    def count(self, m: int, n: int) -> int:
+        """Tiles that cover (m, n)."""
+        return -(-m // self.bm) * -(-n // self.bn)
+
+    def overrides(self) -> dict[str, int]:
+        """The shader's."""
+        return {
+            "BM": self.bm,
+            "BN": self.bn,
+            "BK": self.bk,
+            "TM": self.tm,
+            "TN": self.tn,
+            "STAGES": self.stages,
+        }
+
+
+LARGE = Tile(128, 128, 16, 8, 8, 1)
+MIDDLE = Tile(64, 64, 16, 8, 4, 2)
+SMALL = Tile(32, 64, 16, 4, 4, 2)
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A matrix, or outer x inner of them: `row` values from one row to the next.
+
+    start, outer and inner count values: where the first one begins, and the steps from
+    one matrix to the next.
+    """
+
+    tensor: Tensor
+    row: int
+    outer: int = 0
+    inner: int = 0
+    start: int = 0
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """All that must be multiples of four to read fours."""
+        return (self.row, self.outer, self.inner, self.start)
+
+
+@dataclass(frozen=True)
+class Epilogue:
+    """v = alpha product + beta y + bias, y = f(v) g'(saved); before = v."""
+
+    alpha: float = 1.0
+    beta: float = 0.0
+    bias: Tensor | None = None
+    activation: int = LINEAR
+    before: Tensor | None = None
+    slope: int = NONE
+    saved: Tensor | None = None
+
+    def overrides(self) -> dict[str, int]:
+        """The shader's, less those that say nothing."""
+        out = {
+            "BIAS": self.bias is not None,
+            "KEEP": self.before is not None,
+            "ACCUMULATE": self.beta != 0,
+            "ACTIVATION": self.activation,
+            "SLOPE": self.slope,
+        }
+        return {k: v for k, v in out.items() if v not in (False, LINEAR, NONE)}
+
+
+def matmul(
+    b,
+    a: Tensor,
+    w: Tensor,
+    *,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    bias: Tensor | None = None,
+    activation=None,
+    keep: bool = False,
+    out: Tensor | None = None,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+    accumulate: bool = False,
+    slope: tuple | None = None,
+):
+    """y = f(alpha a @ w + beta y + bias) g'(saved); (y, v) with keep, v before f.
+
+    Shapes:  a (..., M, K) or with transpose_a (..., K, M); w (K, N), or (N, K) with
+             transpose_b; out (..., M, N). Leading axes of a are folded into M where w
+             has two axes; else w has the same.
+    Args:    accumulate is beta=1; slope is (row of g, saved), saved of out's shape and
+             what g' reads; out may be float32 in a program that stores halves.
+    """
+    f = row_of(activation) if activation is not None else None
+    if f is not None and not f.elementwise:
+        raise ValueError(f"matmul: {f.name} is no epilogue; apply it afterwards")
+    folded = w.shape[-2:] == w.shape
+    if folded and len(a.shape) > 2 and not transpose_a:
+        lead, a2 = a.shape[:-1], a.reshape(-1, a.shape[-1])
+    elif folded:
+        lead, a2 = (a.shape[-1] if transpose_a else a.shape[-2],), a
+    else:
+        lead, a2 = (*a.shape[:-2], a.shape[-1] if transpose_a else a.shape[-2]), a
+    m, k = a2.shape[-2:][::-1] if transpose_a else a2.shape[-2:]
+    inside, n = w.shape[-2:][::-1] if transpose_b else w.shape[-2:]
+    batch = 1 if folded else prod(a.shape[:-2])
+    if k != inside or (folded and len(a2.shape) != 2):
+        raise ValueError(f"matmul: {a.shape} and {w.shape} do not fit")
+    if not folded and a.shape[:-2] != w.shape[:-2]:
+        raise ValueError(f"matmul: {a.shape} and {w.shape} are not the same batch")
+    shape = (*lead, n)
+    y = out if out is not None else b.tensor(shape)
+    if y.size != prod(shape):
+        raise ValueError(f"matmul: out is {y.shape}, expected {shape}")
+    before = b.tensor(shape) if keep else None
+    row, saved = slope or (None, None)
+    product(
+        b,
+        Operand(a2, a2.shape[-1], m * k),
+        Operand(w, w.shape[-1], n * k),
+        Operand(y, n, m * n),
+        (m, n, k),
+        batch=(batch, 1),
+        transpose_a=transpose_a,
+        transpose_b=transpose_b,
+        epilogue=Epilogue(
+            alpha=float(alpha),
+            beta=1.0 if accumulate else float(beta),
+            bias=bias,
+            activation=f.code if f is not None else LINEAR,
+            before=before,
+            slope=row_of(row).code if row is not None else NONE,
+            saved=saved,
+        ),
+    )
+    return (y, before) if keep else y
+
+
+def product(
+    b,
+    a: Operand,
+    w: Operand,
+    y: Operand,
+    size: tuple[int, int, int],
+    *,
+    batch: tuple[int, int] = (1, 1),
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    epilogue: Epilogue = Epilogue(),
+    tile: Tile | None = None,
+    splits: int = 0,
+) -> None:
+    """The products of outer x inner matrices, anywhere in their tensors.
+
+    Args:    size (M, N, K); batch (outer, inner); tile and splits as `choose` would,
+             unless given.
+    """
+    m, n, k = size
+    outer, inner = batch
+    if not m * n * outer * inner:
+        return
+    steps = [*a.steps, *w.steps, *y.steps, k, n] + [m] * transpose_a
+    vec = all(step % 4 == 0 for step in steps)
+    few = tile is None and splits == 0 and few_rows(m, n, k, transpose_a)
+    if not few:
+        chosen = choose(b.limits, m, n, k, outer * inner)
+        tile = tile or chosen[0]
+        splits = splits or chosen[1]
+    else:
+        splits = 1
+    wide = {"WIDE": True} if y.tensor.dtype == "f32" and b.stored == "f16" else {}
+    kind = {"TA": transpose_a, "TB": transpose_b, "VEC": vec}
+    kind = {name: True for name, on in kind.items() if on}
+
+    def params(groups: int, start: int, target: Operand, k_split: int) -> list:
+        """The constant block, for products from number `start` on."""
+        first = start // inner
+        if start % inner:
+            raise ValueError("a slice of a batch begins inside of an inner one")
+        rows = [m, n, k, groups, a.row, w.row, target.row, inner]
+        for operand, last in ((a, splits), (w, k_split), (target, None)):
+            at = operand.start + first * operand.outer
+            rows += [at, operand.outer, operand.inner]
+            rows += [] if last is None else [last]
+        return [*rows, epilogue.alpha, epilogue.beta]
+
+    tail = {"bias": epilogue.bias, "saved": epilogue.saved}
+    if few:
+        rows = 1 if m == 1 else 8
+        groups = -(-m // rows) * -(-n // 32)
+        entry, overrides = "rows", {"RM": rows}
+    else:
+        groups = tile.count(m, n)
+        entry, overrides = "tiled", tile.overrides()
+    if splits == 1:
+        # A dimension of the grid has a limit, also that of the batch.
+        most = max(b.limits.groups // inner, 1) * inner
+        for start in range(0, outer * inner, most):
+            b.dispatch(
+                "matmul",
+                entry,
+                reads=[a.tensor, w.tensor, *tail.values()],
+                writes=[y.tensor, epilogue.before],
+                params=params(groups, start, y, k),
+                groups=(*spread(b, groups), min(most, outer * inner - start)),
+                overrides=overrides | kind | wide | epilogue.overrides(),
+            )
+        return
+    if outer * inner != 1:
+        raise ValueError("matmul: a batch is not split along k")
+    k_split = -(-k // splits)
+    k_split = -(-k_split // tile.bk) * tile.bk
+    splits = -(-k // k_split)
+    part = b.scratch((splits, m, n), "parts")
+    b.dispatch(
+        "matmul",
+        "tiled",
+        reads=[a.tensor, w.tensor, None, None],
+        writes=[part, None],
+        params=params(groups, 0, Operand(part, n), k_split),
+        groups=(*spread(b, groups), splits),
+        overrides=overrides | kind | {"SPLIT": True},
+    )
+    vec_out = {"VEC": True} if all(s % 4 == 0 for s in (*y.steps, n)) else {}
+    b.dispatch(
+        "matmul",
+        "combine",
+        reads=[part, None, *tail.values()],
+        writes=[y.tensor, epilogue.before],
+        params=params(0, 0, y, k_split),
+        groups=-(-m * -(-n // 4) // 256),
+        overrides=vec_out | wide | epilogue.overrides(),
+    )
+
+
+def spread(b, groups: int) -> tuple[int, int]:
+    """`groups` or a few more over x and y."""
+    y = -(-groups // b.limits.groups)
+    return -(-groups // y), y
+
+
+def few_rows(m: int, n: int, k: int, transpose_a: bool) -> bool:
+    """Whether `rows` is the faster kernel."""
+    return not transpose_a and m <= 64 and k >= 32
+
+
+def choose(limits, m: int, n: int, k: int, batch: int) -> tuple[Tile, int]:
+    """The tile and the number of splits along k (see GPU timings in bench/gpu.py).
+
+    The largest tile that still gives every multiprocessor work; if none does, the
+    sum is split.
+    """
+    tiles = [t for t in (LARGE, MIDDLE, SMALL) if t.shared <= limits.shared]
+    tiles = [t for t in tiles if t.threads <= limits.invocations]
+    if limits.software:
+        return tiles[-1], 1 if batch > 1 or k < 8 * SHORTEST else 2
+    for tile in tiles:
+        if tile.count(m, n) * batch >= BUSY:
+            return tile, 1
+    tile = tiles[-1] if m * n < 512 * 512 else tiles[-2]
+    groups = tile.count(m, n) * batch
+    if batch > 1 or k < 2 * SHORTEST:
+        return tile, 1
+    return tile, max(1, min(2 * BUSY // groups, k // SHORTEST, 64))
