@@ -19,6 +19,8 @@ from loom.network import Network
 
 _WHOLE = ("cpu", "gpu", "json", "id", "mha", "rnn", "lstm", "gru", "qrnn", "sru", "rms")
 _CAPITALS = {word: word.upper() for word in _WHOLE}
+_CAPITALS |= {f"{word}{n}d": f"{word.capitalize()}{n}D"
+              for word in ("conv", "pool") for n in (1, 2)}  # fmt: skip
 
 # Type hint (as it is written) -> word on the wire. None: not on the wire.
 WIRE_TYPES = {

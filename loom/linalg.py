@@ -39,3 +39,180 @@ def softmax_backward(dy: Array, y: Array) -> Array:
     total = dx.sum(axis=-1, keepdims=True)
     np.subtract(dy, total, out=dx)
     return np.multiply(dx, y, out=dx)
+
+
+# Convolution windows ---------------------------------------------------------------
+
+BLOCK = 1 << 18  # values of windows held at once: 1 MB of float32 stays in cache
+_MERGE = 1024  # positions in an image below which one product serves a whole block
+
+
+def strided(array: Array, shape: tuple, strides: tuple, start: int = 0) -> Array:
+    """A writable view of a contiguous array; strides and start count values."""
+    size = array.itemsize
+    return np.ndarray(
+        shape, array.dtype, array, start * size, tuple(n * size for n in strides)
+    )
+
+
+class ImageWindows:
+    """The windows of n images as columns of a matrix, and the way back (im2col).
+
+        columns[(c, j, i), n, (h, w)] = padded x[n, c, h * stride + i, w * stride + j]
+
+    and a last row of ones, which the bias meets. Columns are shifted first: rows are
+    then contiguous, so that K * C copies of an image's rows and K * K * C of whole
+    planes do it. The scratch is made once for all blocks of a pass.
+
+    Shapes: x (n, C, H, W); weights (F, C * K * K + 1), the bias last; y (n, F, OH * OW)
+    """
+
+    def __init__(self, samples: int, shape, kernel: int, stride: int, padding: int,
+                 dtype):  # fmt: skip
+        n, k, s, p = samples, kernel, stride, padding
+        c, h, w = shape
+        hp, wp = h + 2 * p, w + 2 * p
+        oh, ow = (hp - k) // s + 1, (wp - k) // s + 1
+        taps = c * k * k
+        self.samples, self._padding, self._kernel = n, p, k
+        self._padded = np.zeros((n, c, hp, wp), dtype)
+        self._inner = self._padded[:, :, p : p + h, p : p + w]
+        self._shifts = strided(
+            self._padded, (c, k, n, hp, ow), (hp * wp, 1, c * hp * wp, wp, s)
+        )
+        self._shifted = np.empty((c, k, n, hp, ow), dtype)
+        plane = hp * ow
+        self._rows = strided(
+            self._shifted,
+            (c, k, k, n, oh, ow),
+            (k * n * plane, n * plane, ow, plane, s * ow, 1),
+        )
+        self._columns = np.empty((taps + 1, n, oh * ow), dtype)
+        self._columns[taps] = 1
+        self._taps = self._columns[:taps].reshape(c, k, k, n, oh, ow)
+        self._merged = oh * ow < _MERGE
+
+    @staticmethod
+    def pack(weight: Array, bias: Array) -> Array:
+        """(F, C, K, K) and (F,) -> (F, C * K * K + 1), rows in the columns' order."""
+        f = len(bias)
+        return np.concatenate(
+            (weight.transpose(0, 1, 3, 2).reshape(f, -1), bias[:, None]), axis=1
+        )
+
+    @staticmethod
+    def unpack(packed: Array, shape) -> tuple[Array, Array]:
+        """The reverse of `pack`, for a weight of `shape`."""
+        weight = packed[:, :-1].reshape(shape).transpose(0, 1, 3, 2)
+        return np.ascontiguousarray(weight), packed[:, -1].copy()
+
+    def gather(self, x: Array) -> None:
+        """Take the windows of x (n, C, H, W)."""
+        np.copyto(self._inner, x)
+        np.copyto(self._shifted, self._shifts)
+        np.copyto(self._taps, self._rows)
+
+    def product(self, w: Array, out: Array) -> None:
+        """out (n, F, OH, OW) = w @ columns of each image."""
+        f, n = w.shape[0], self.samples
+        if self._merged:
+            y = matmul(w, self._columns.reshape(w.shape[1], -1))
+            np.copyto(out.reshape(n, f, -1), y.reshape(f, n, -1).transpose(1, 0, 2))
+        else:
+            matmul(w, self._columns.transpose(1, 0, 2), out.reshape(n, f, -1))
+
+    def gradient(self, dv: Array) -> Array:
+        """dL/dw (F, C * K * K + 1), summed over the images; dv (n, F, OH, OW)."""
+        n, f = dv.shape[:2]
+        dv = dv.reshape(n, f, -1)
+        if self._merged:
+            rows = dv.transpose(1, 0, 2).reshape(f, -1)
+            return matmul(rows, self._columns.reshape(len(self._columns), -1).T)
+        return matmul(dv, self._columns.transpose(1, 2, 0)).sum(axis=0)
+
+    def scatter(self, w: Array, dv: Array, out: Array) -> None:
+        """out (n, C, H, W) = dL/dx; the columns are overwritten."""
+        n, f = dv.shape[:2]
+        dv = dv.reshape(n, f, -1)
+        w = w[:, :-1].T
+        columns = self._columns[:-1]
+        if self._merged:
+            rows = dv.transpose(1, 0, 2).reshape(f, -1)
+            matmul(w, rows, columns.reshape(len(columns), -1))
+        else:
+            matmul(w, dv, columns.transpose(1, 0, 2))
+        self._shifted.fill(0)
+        for i in range(self._kernel):
+            self._rows[:, :, i] += self._taps[:, :, i]
+        self._padded.fill(0)
+        for j in range(self._kernel):
+            self._shifts[:, j] += self._shifted[:, j]
+        np.copyto(out, self._inner)
+        if self._padding:
+            self._padded.fill(0)
+
+
+class SequenceWindows:
+    """The windows of n sequences as rows of a matrix, and the way back.
+
+        rows[n, t, (k, c)] = padded x[n, t * stride + k, c]
+
+    and a last column of ones, which the bias meets.
+
+    Shapes: x (n, T, C); weights (K * C + 1, F), the bias last; y (n, OT, F)
+    """
+
+    def __init__(self, samples: int, shape, kernel: int, stride: int,
+                 padding: tuple[int, int], dtype):  # fmt: skip
+        n, k, s = samples, kernel, stride
+        t, c = shape
+        before, after = padding
+        tp = t + before + after
+        ot = (tp - k) // s + 1
+        self.samples, self._kernel, self._span = n, k, s * (ot - 1) + 1
+        self._stride, self._padding = s, before + after
+        self._padded = np.zeros((n, tp, c), dtype)
+        self._inner = self._padded[:, before : before + t]
+        self._views = strided(self._padded, (n, ot, k * c), (tp * c, s * c, 1))
+        self._rows = np.empty((n, ot, k * c + 1), dtype)
+        self._rows[:, :, -1] = 1
+
+    @staticmethod
+    def pack(weight: Array, bias: Array) -> Array:
+        """(F, C, K) and (F,) -> (K * C + 1, F)."""
+        return np.concatenate(
+            (weight.transpose(2, 1, 0).reshape(-1, len(bias)), bias[None])
+        )
+
+    @staticmethod
+    def unpack(packed: Array, shape) -> tuple[Array, Array]:
+        """The reverse of `pack`, for a weight of `shape`."""
+        f, c, k = shape
+        weight = packed[:-1].reshape(k, c, f).transpose(2, 1, 0)
+        return np.ascontiguousarray(weight), packed[-1].copy()
+
+    def gather(self, x: Array) -> None:
+        """Take the windows of x (n, T, C)."""
+        np.copyto(self._inner, x)
+        np.copyto(self._rows[:, :, :-1], self._views)
+
+    def product(self, w: Array, out: Array) -> None:
+        """out (n, OT, F) = rows @ w."""
+        matmul(self._rows, w, out)
+
+    def gradient(self, dv: Array) -> Array:
+        """dL/dw (K * C + 1, F), summed over everything; dv (n, OT, F)."""
+        rows = self._rows.reshape(-1, self._rows.shape[-1])
+        return matmul(rows.T, dv.reshape(-1, dv.shape[-1]))
+
+    def scatter(self, w: Array, dv: Array, out: Array) -> None:
+        """out (n, T, C) = dL/dx; the windows are left as they are."""
+        windows = matmul(dv, w[:-1].T)
+        c = out.shape[-1]
+        self._padded.fill(0)
+        for k in range(self._kernel):
+            taken = self._padded[:, k : k + self._span : self._stride]
+            taken += windows[:, :, k * c : (k + 1) * c]
+        np.copyto(out, self._inner)
+        if self._padding:
+            self._padded.fill(0)

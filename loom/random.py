@@ -6,6 +6,8 @@ so any element can be made anywhere without the ones before it. Only exact integ
 operations and one exact scaling are used: no platform's mathematics library has a say.
 """
 
+from math import ceil
+
 import numpy as np
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
@@ -51,6 +53,15 @@ def uniform(seed: int, shape, low=0.0, high=1.0, **stream) -> np.ndarray:
         unit *= np.float32(high) - np.float32(low)
         unit += np.float32(low)
     return unit.reshape(shape)
+
+
+def uniform_at_least(low: float, seed: int, count: int, **stream) -> np.ndarray:
+    """Whether each of `count` values of `uniform` is >= low; no floats are made.
+
+    Exact: a value is (word >> 8) / 2^24, so it is compared as word >> 8 >= low 2^24.
+    """
+    bound = np.uint32(ceil(low * 2**24))
+    return words(seed, count, **stream) >> np.uint32(8) >= bound
 
 
 def permutation(seed: int, count: int, **stream) -> np.ndarray:

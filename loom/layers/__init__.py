@@ -2,14 +2,25 @@
 
 from loom.errors import ConfigError, known
 from loom.layers.attention import MultiHeadAttention
+from loom.layers.avg_pool1d import AvgPool1D
+from loom.layers.avg_pool2d import AvgPool2D
 from loom.layers.base import EVALUATE, Field, Layer, Run, Weight
+from loom.layers.batch_norm import BatchNorm
+from loom.layers.conv1d import Conv1D
+from loom.layers.conv2d import Conv2D
 from loom.layers.dense import Dense
+from loom.layers.dropout import Dropout
 from loom.layers.elementwise import Elementwise
+from loom.layers.embedding import Embedding
+from loom.layers.flatten import Flatten
 from loom.layers.gru import GRU
 from loom.layers.layer_norm import LayerNorm
 from loom.layers.lstm import LSTM
+from loom.layers.max_pool1d import MaxPool1D
+from loom.layers.max_pool2d import MaxPool2D
 from loom.layers.positions import PositionalEncoding
 from loom.layers.qrnn import QRNN
+from loom.layers.reshape import Reshape
 from loom.layers.residual import Residual
 from loom.layers.rms_norm import RMSNorm
 from loom.layers.rnn import RNN
@@ -18,17 +29,28 @@ from loom.layers.sru import SRU
 
 LAYERS: tuple[type[Layer], ...] = (
     Dense,
+    Conv2D,
     MultiHeadAttention,
     RNN,
     LSTM,
     Elementwise,
+    Conv1D,
+    MaxPool2D,
+    AvgPool2D,
+    Flatten,
+    Reshape,
     Softmax,
+    Dropout,
+    BatchNorm,
     LayerNorm,
     RMSNorm,
+    Embedding,
     Residual,
     GRU,
     QRNN,
     SRU,
+    MaxPool1D,
+    AvgPool1D,
     PositionalEncoding,
 )
 
@@ -45,14 +67,25 @@ __all__ = [
     "QRNN",
     "RNN",
     "SRU",
+    "AvgPool1D",
+    "AvgPool2D",
+    "BatchNorm",
+    "Conv1D",
+    "Conv2D",
     "Dense",
+    "Dropout",
     "Elementwise",
+    "Embedding",
     "Field",
+    "Flatten",
     "Layer",
     "LayerNorm",
+    "MaxPool1D",
+    "MaxPool2D",
     "MultiHeadAttention",
     "PositionalEncoding",
     "RMSNorm",
+    "Reshape",
     "Residual",
     "Run",
     "Softmax",

@@ -414,6 +414,13 @@ def batch_text(shape: Shape) -> str:
     return f"(B, {', '.join(map(str, shape))})"
 
 
+def too_large(values: int) -> str:
+    """What is wrong with a sample of so many values, or ""."""
+    if values <= LIMIT:
+        return ""
+    return f"one sample has {values:,} values; at most {LIMIT:,} are possible."
+
+
 def as_floats(value: Any, dtype=np.float32) -> Array:
     """`value` as an array of floats; what is too large becomes an infinity.
 

@@ -4,12 +4,14 @@ A new layer is one case in a family's file here; gradients, parity and the meta-
 then know it.
 """
 
-from tests.cases import attention, basic, norms, recurrent
+from tests.cases import attention, basic, convolution, norms, recurrent, shaping
 from tests.cases.case import Case, fill
 
 CASES: tuple[Case, ...] = (
     *basic.CASES,
+    *convolution.CASES,
     *recurrent.CASES,
+    *shaping.CASES,
     *norms.CASES,
     *attention.CASES,
 )

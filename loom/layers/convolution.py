@@ -1,0 +1,82 @@
+"""What Conv1D and Conv2D share: blocks of samples whose windows stay in cache.
+
+A block's windows are gathered into a scratch matrix, met by the weights in one product
+straight into y, and the activation follows while they are in cache. Backward gathers
+them again rather than keep K * K copies of x.
+"""
+
+from collections.abc import Iterator
+from math import prod
+from typing import ClassVar
+
+import numpy as np
+
+from loom.layers.base import EVALUATE, Array, Layer, Run, Weight
+from loom.linalg import BLOCK, ImageWindows, SequenceWindows
+
+Windows = ImageWindows | SequenceWindows
+
+
+class Convolution(Layer):
+    """The base of the convolutions: x, weight (F, C, K...), bias (F,) -> y.
+
+    Cache:   x and the pre-activation or y, whichever f's derivative reads
+    """
+
+    weights = (
+        Weight("weight", "Kernel", "kernel"),
+        Weight("bias", "Bias", "conv_bias", bias=True),
+    )
+    windows: ClassVar[type[Windows]]
+
+    def _padding(self) -> int | tuple[int, int]:
+        """What `windows` takes as padding."""
+        return self.padding
+
+    def forward(self, x: Array, run: Run = EVALUATE) -> tuple[Array, tuple]:
+        """A block at a time: windows, one product with the bias, the activation."""
+        f, p = self.config["activation"], self.parameters
+        w = self.windows.pack(p["weight"], p["bias"])
+        v = np.empty((len(x), *self.output_shape(x.shape[1:])), w.dtype)
+        y = v if f.needs == "y" else np.empty_like(v)
+        for at, windows in self._blocks(x, v):
+            windows.gather(x[at])
+            windows.product(w, v[at])
+            f.forward(v[at], y[at])
+        return y, ((x, None, y) if f.needs == "y" else (x, v, None))
+
+    def backward(self, dy: Array, cache: tuple, need_dx: bool = True):
+        """dW = dv windows^T, db = sum dv; dx sums W^T dv over the windows it is in."""
+        x, v, y = cache
+        f, p = self.config["activation"], self.parameters
+        w = self.windows.pack(p["weight"], p["bias"])
+        dw = np.zeros_like(w)
+        dx = np.empty(x.shape, w.dtype) if need_dx else None
+        for at, windows in self._blocks(x, dy):
+            seen = (None, y[at]) if v is None else (v[at], None)
+            dv = f.backward(dy[at], *seen)
+            windows.gather(x[at])
+            dw += windows.gradient(dv)
+            if need_dx:
+                windows.scatter(w, dv, dx[at])
+        weight, bias = self.windows.unpack(dw, p["weight"].shape)
+        return dx, {"weight": weight, "bias": bias}
+
+    def _blocks(self, x: Array, y: Array) -> Iterator[tuple[slice, Windows]]:
+        """Slices of the batch, with the scratch for their windows."""
+        batch, weight = len(x), self.parameters["weight"]
+        values = prod(weight.shape[1:]) * prod(y.shape[1:]) // self.filters
+        step = max(1, min(batch, BLOCK // values))
+        windows = None
+        for start in range(0, batch, step):
+            count = min(step, batch - start)
+            if windows is None or windows.samples != count:
+                windows = self.windows(
+                    count,
+                    x.shape[1:],
+                    self.kernel_size,
+                    self.stride,
+                    self._padding(),
+                    weight.dtype,
+                )
+            yield slice(start, start + count), windows
