@@ -286,7 +286,9 @@ class Network(Grid):
             ) from None
         flat = array.reshape(-1)
         # One pass without a temporary; an overflow is looked at again.
-        if not isfinite(np.dot(flat, flat)) and not np.isfinite(flat).all():
+        with np.errstate(over="ignore", invalid="ignore"):
+            square = np.dot(flat, flat)
+        if not isfinite(square) and not np.isfinite(flat).all():
             at = int(np.flatnonzero(~np.isfinite(flat))[0])
             place = tuple(int(i) for i in np.unravel_index(at, array.shape))
             raise InputError(

@@ -1,5 +1,7 @@
 """Two-dimensional convolution."""
 
+from math import prod
+
 from loom.errors import ConfigError, ShapeError
 from loom.layers.base import ACTIVATION, Field, Shape, batch_text, too_large
 from loom.layers.convolution import Convolution
@@ -107,10 +109,13 @@ class Conv2D(Convolution):
         wanted = self.declared_input_shape()
         if previous == wanted or (1, *previous) == wanted:
             return wanted
-        if len(previous) == 1:
-            return self.fixed_shape(previous, wanted)
+        values = prod(wanted)
+        if previous == (values,):
+            return wanted
         advice = "Reshape it to (C, H, W) first."
-        if len(previous) == 3:
+        if len(previous) == 1:
+            advice = f"Give it {values} values."
+        elif len(previous) == 3:
             advice = (
                 f"Set input_channels={previous[0]}, input_height={previous[1]}, "
                 f"input_width={previous[2]}."
