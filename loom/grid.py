@@ -265,7 +265,7 @@ def _from_wire(config: dict | str) -> Layer:
 
         try:
             config = json.loads(config)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"expected a configuration as JSON: {error}.") from None
     return layer_from_wire(config)
 

@@ -86,7 +86,9 @@ def dump(values: list[Any]) -> str:
     """
     flat = [v.reshape(-1) if isinstance(v, np.ndarray) else v for v in values]
     try:
-        return json.dumps(flat, allow_nan=False, default=_array_as_list)
+        return json.dumps(
+            flat, allow_nan=False, default=_array_as_list, separators=(",", ":")
+        )
     except ValueError:
         raise InputError(
             "the result has a NaN or an infinity, which JSON cannot hold. "

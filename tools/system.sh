@@ -11,6 +11,13 @@ need() { # need COMMAND PACKAGE...
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3 python3-venv"
 need node nodejs
 need npm npm
+if [ "${1:-build}" = test ]; then # of tests/cabi
+  include=$(python3 -c 'import sysconfig; print(sysconfig.get_paths()["include"])')
+  need cc gcc libc6-dev
+  need c++ g++
+  need valgrind valgrind
+  [ -f "$include/Python.h" ] || missing="$missing python3-dev"
+fi
 if [ "${1:-build}" = test ] && [ -z "${LOOM_CHROMIUM:-}" ]; then
   command -v google-chrome >/dev/null 2>&1 || need chromium chromium
 fi

@@ -222,3 +222,9 @@ def test_stack_needs_a_shape_it_can_know():
     assert "Set input_shape" in error(ConfigError, lambda: Network.stack(Elementwise()))
     net = Network.stack(Elementwise("tanh"), input_shape=(2, 3))
     assert net.forward_cpu(np.ones((4, 2, 3)))[0].shape == (4, 2, 3)
+
+
+def test_values_whose_squares_overflow_are_finite_all_the_same():
+    net = Network(2, 1, 1, 1)
+    y, _ = net.forward_cpu([1e30, -1e30])
+    np.testing.assert_allclose(y, [1.1e30, 0])

@@ -1,0 +1,93 @@
+"""Handles: integers that C holds for networks that live here.
+
+Each network has a lock, so that threads may call as they like. Freeing forgets the
+handle at once: a call that is running holds the network until it ends, and one that
+waits for the lock then finds it freed.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from time import perf_counter
+from typing import Any
+
+from loom import introspection, wire
+from loom.cabi.step import Step
+from loom.errors import DeviceError, WireError
+from loom.network import Network
+
+
+class Entry:
+    """A network behind a handle."""
+
+    def __init__(self, net: Network):
+        self.net = net
+        self.lock = threading.Lock()
+        self.freed = False
+        self.step = Step(net)
+        self.gpu = False
+
+
+_entries: dict[int, Entry] = {}
+_handles = count(1)
+
+
+@contextmanager
+def network(handle: int) -> Iterator[Entry]:
+    """The entry of a handle, locked; WireError when there is none."""
+    entry = _entries.get(handle)
+    if entry is None:
+        raise _no_network(handle)
+    with entry.lock:
+        if entry.freed:
+            raise _no_network(handle)
+        yield entry
+
+
+def _no_network(handle: int) -> WireError:
+    return WireError(
+        f"handle {handle}: no network has it. It was freed, or never given: use the "
+        "handle in Loom_NewNetwork's reply."
+    )
+
+
+def add(net: Network, use_gpu: bool = False) -> dict[str, Any]:
+    """Give a network a handle; the reply of Loom_NewNetwork."""
+    entry = Entry(net)
+    milliseconds = set_gpu(entry, True) if use_gpu else 0
+    handle = next(_handles)
+    _entries[handle] = entry
+    return {
+        "handle": handle,
+        "type": "Network",
+        "input_size": net.input_size,
+        "grid_rows": net.grid_rows,
+        "grid_cols": net.grid_cols,
+        "layers_cell": net.layers_per_cell,
+        "total_layers": net.total_layers(),
+        "gpu": entry.gpu,
+        "gpu_init_ms": milliseconds,
+    }
+
+
+def free(handle: int) -> None:
+    """Forget a network; its memory goes when no call uses it any more."""
+    entry = _entries.pop(handle, None)
+    if entry is None:
+        raise _no_network(handle)
+    entry.freed = True
+
+
+def set_gpu(entry: Entry, on: bool) -> int:
+    """Move a network to the GPU or back; milliseconds that it took."""
+    name = "InitGPU" if on else "ReleaseGPU"
+    if name not in introspection.methods():
+        raise DeviceError(
+            "this version of Loom has no GPU session. Call with use_gpu = false, or "
+            "install a later version."
+        )
+    start = perf_counter()
+    wire.call(entry.net, name, [])
+    entry.gpu = on
+    return round((perf_counter() - start) * 1000)
