@@ -28,6 +28,23 @@ def write_atomic(path: str | os.PathLike, data: bytes) -> None:
         ) from None
 
 
+def check_writable(path: str | os.PathLike) -> None:
+    """Raise InputError now where `write_atomic` would later, after the work."""
+    folder = Path(path).parent
+    reason = None
+    if not folder.is_dir():
+        reason = "No such folder"
+    elif not os.access(folder, os.W_OK):
+        reason = "Permission denied"
+    elif Path(path).is_dir():
+        reason = "Is a folder"
+    if reason:
+        raise InputError(
+            f"cannot write {str(path)!r}: {reason}. "
+            "Choose a folder that exists and is writable."
+        )
+
+
 def read_bytes(path: str | os.PathLike, what: str = "file") -> bytes:
     """The whole file. Raises FormatError when it cannot be read."""
     try:

@@ -25,6 +25,7 @@ def from_table(
     title: str = "",
     about: str = "",
     goal: float | None = None,
+    metadata: dict | None = None,
 ) -> Example:
     """A classification or regression of a table by a dense network C-32-K.
 
@@ -61,6 +62,7 @@ def from_table(
         _CONFIG | {"loss_type": "mse" if regression else "softmax_cross_entropy"},
         metric="score" if regression else "accuracy",
         goal=goal,
+        metadata=metadata or {},
     )
 
 

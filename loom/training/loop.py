@@ -9,6 +9,7 @@ import numpy as np
 
 from loom.errors import InputError, TrainingError
 from loom.evaluation import CHUNK, evaluate, samples_of
+from loom.files import check_writable
 from loom.training import checkpoints
 from loom.training.batches import Batches, targets_of
 from loom.training.config import TrainingConfig
@@ -79,6 +80,7 @@ class Trainer:
         self._stop = False
         self._mark = perf_counter()
         if config.checkpoint_path:
+            check_writable(config.checkpoint_path)
             self._fingerprint = checkpoints.fingerprint(self)
             if config.resume:
                 checkpoints.resume(self)

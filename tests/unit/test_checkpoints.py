@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from loom import Dense, FormatError, Network, tensorfile
+from loom import Dense, FormatError, InputError, Network, tensorfile
 from loom.training import Trainer, TrainingConfig
 from tests.unit.interrupted import CONFIGS, final, trainer
 
@@ -193,5 +193,9 @@ def test_a_model_file_is_no_checkpoint(tmp_path):
     path = tmp_path / "other.safetensors"
     path.write_bytes(tensorfile.encode({"w": np.ones(3)}, {"format": "pt"}))
     assert "this is no checkpoint of Loom" in refusal(path)
-    (tmp_path / "folder").mkdir()
-    assert "cannot read checkpoint" in refusal(tmp_path / "folder")
+
+
+def test_a_path_that_cannot_be_written_is_told_before_the_work(tmp_path):
+    for path in (tmp_path, tmp_path / "none" / "c"):
+        with pytest.raises(InputError, match="cannot write"):
+            trainer("momentum", path)

@@ -1,0 +1,1 @@
+"""Fabric: the `loom` command (extra `cli`): training, models, demos, benchmarks."""

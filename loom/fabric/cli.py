@@ -1,0 +1,30 @@
+"""The entry point of `loom`: says what is missing, and turns errors into one line."""
+
+import sys
+
+NEEDED = ("typer", "rich")
+FAILED, STOPPED = 1, 130  # exit codes; 2 is a wrong use of the command
+
+
+def main() -> None:
+    """Run the command; a LoomError becomes a message and exit code 1."""
+    try:
+        from loom.fabric.app import app
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in NEEDED:
+            raise
+        sys.exit(
+            f"loom: {error.name} is not installed. The command needs the extra cli: "
+            "pip install 'loom-nn[cli]'"
+        )
+    from loom.errors import LoomError
+
+    try:
+        app(prog_name="loom")
+    except LoomError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(FAILED)
+
+
+if __name__ == "__main__":
+    main()
