@@ -7,12 +7,13 @@ Every f is finite and exact to rounding for any finite input; NaN stays NaN.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from loom.errors import ConfigError, known
-from loom.linalg import softmax, softmax_backward
+from loom.kernels import simd
+from loom.linalg import affine, fused, softmax, softmax_backward
 
 Array = np.ndarray
 _GELU_SCALE = 0.7978845608028654  # sqrt(2 / pi)
@@ -52,6 +53,14 @@ class Activation:
     def __call__(self, v: Array) -> Array:
         """f(v) in a new array."""
         return self.forward(v, np.empty_like(v))
+
+    def affine(self, x: Array, w: Array, b: Array) -> Array:
+        """f(x @ w + b) in a new array, in one pass where a kernel does it."""
+        y = fused(x, w, b, self.code)
+        if y is None:
+            y = affine(x, w, b)
+            y = self.forward(y, y)
+        return y
 
 
 def _scaled_relu(v, out):
@@ -182,6 +191,21 @@ def _softmax_backward(dy, v, y):
     return softmax_backward(dy, y)
 
 
+def _on_simd(row: Activation) -> Activation:
+    """The row on the browser's kernels, where they take the arrays."""
+
+    def forward(v, out):
+        return out if simd.forward(row.code, v, out) else row.forward(v, out)
+
+    def backward(dy, v, y):
+        dv = np.empty_like(dy)
+        if simd.backward(row.code, dy, y if row.needs == "y" else v, dv):
+            return dv
+        return row.backward(dy, v, y)
+
+    return replace(row, forward=forward, backward=backward)
+
+
 ACTIVATIONS: tuple[Activation, ...] = (
     Activation(
         0,
@@ -299,6 +323,13 @@ ACTIVATIONS: tuple[Activation, ...] = (
         elementwise=False,
     ),
 )
+
+if simd is not None:
+    # Softmax has its kernel in linalg; linear has nothing to compute.
+    ACTIVATIONS = tuple(
+        row if row.name in ("softmax", "linear") else _on_simd(row)
+        for row in ACTIVATIONS
+    )
 
 NAMES = tuple(row.name for row in ACTIVATIONS)
 _BY_NAME = {row.name: row for row in ACTIVATIONS}

@@ -1,12 +1,15 @@
 """The one door for matrix products, convolution windows and softmax.
 
-Natively NumPy with its BLAS. Every product of the framework passes through `matmul`, so
-that a faster kernel (WebAssembly SIMD, say) has to be placed here alone.
+Natively NumPy with its BLAS; in the browser the SIMD kernels of `loom.kernels`, which
+answer False for arrays that they leave to NumPy (another dtype, memory that overlaps).
 """
 
 import numpy as np
 
+from loom.kernels import simd
+
 Array = np.ndarray
+_LINEAR = 5  # the activation's code, here of no activation
 
 
 def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
@@ -14,6 +17,8 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
 
     Leading axes of `a` against a plain matrix `b` are folded into M: one product.
     """
+    if simd is not None and (y := _simd_matmul(a, b, out, None, _LINEAR)) is not None:
+        return y
     if a.ndim > 2 and b.ndim == 2 and a.flags.c_contiguous:
         rows = a.reshape(-1, a.shape[-1])
         flat = None if out is None else out.reshape(-1, b.shape[-1])
@@ -26,8 +31,55 @@ def row_sum(a: Array, b: Array) -> Array:
     return np.einsum("...n,...n->...", a, b)[..., None]
 
 
+def affine(x: Array, w: Array, b: Array) -> Array:
+    """x @ w + b. Shapes: x (..., M, K), w (K, N), b (N,) -> (..., M, N)."""
+    y = fused(x, w, b, _LINEAR)
+    if y is None:
+        y = matmul(x, w)
+        y += b
+    return y
+
+
+def fused(x: Array, w: Array, b: Array, activation: int) -> Array | None:
+    """f(x @ w + b) in one pass, f by its code; None where no kernel does it."""
+    return None if simd is None else _simd_matmul(x, w, None, b, activation)
+
+
+def by_kernel(name: str, *arguments) -> bool:
+    """Run a kernel of `loom.kernels` by name; False where the caller has to do it."""
+    return simd is not None and getattr(simd, name)(*arguments)
+
+
+def square_sum(x: Array) -> float:
+    """The sum of x^2 over all of a contiguous array."""
+    if simd is not None and (total := simd.squares(x)) is not False:
+        return total
+    flat = x.reshape(-1)
+    return float(np.dot(flat, flat))
+
+
+def _simd_matmul(
+    a: Array, b: Array, out: Array | None, bias: Array | None, activation: int
+) -> Array | None:
+    foldable = a.ndim > 2 and b.ndim == 2 and a.flags.c_contiguous
+    if foldable and (out is None or out.flags.c_contiguous):
+        flat = None if out is None else out.reshape(-1, b.shape[-1])
+        y = _simd_matmul(a.reshape(-1, a.shape[-1]), b, flat, bias, activation)
+        return None if y is None else y.reshape(*a.shape[:-1], b.shape[-1])
+    if a.ndim < 2 or b.ndim < 2:
+        return None
+    if out is None:
+        leading = a.shape[:-2] if a.ndim > b.ndim else b.shape[:-2]
+        out = np.empty((*leading, a.shape[-2], b.shape[-1]), a.dtype)
+    return out if simd.matmul(a, b, out, bias, activation) else None
+
+
 def softmax(x: Array, out: Array | None = None) -> Array:
     """exp(x - max) / sum over the last axis. Shapes: (..., N) -> (..., N)."""
+    if simd is not None:
+        y = np.empty_like(x) if out is None else out
+        if simd.softmax(x, y):
+            return y
     out = np.subtract(x, x.max(axis=-1, keepdims=True), out=out)
     np.exp(out, out=out)
     return np.divide(out, out.sum(axis=-1, keepdims=True), out=out)
@@ -35,6 +87,8 @@ def softmax(x: Array, out: Array | None = None) -> Array:
 
 def softmax_backward(dy: Array, y: Array) -> Array:
     """y * (dy - sum(dy * y)), the gradient through softmax's last axis."""
+    if simd is not None and simd.softmax_backward(dy, y, dx := np.empty_like(dy)):
+        return dx
     dx = dy * y
     total = dx.sum(axis=-1, keepdims=True)
     np.subtract(dy, total, out=dx)

@@ -21,6 +21,11 @@ fi
 if [ "${1:-build}" = test ] && [ -z "${LOOM_CHROMIUM:-}" ]; then
   command -v google-chrome >/dev/null 2>&1 || need chromium chromium
 fi
+if [ "${1:-build}" = test ]; then
+  command -v firefox >/dev/null 2>&1 || need firefox-esr firefox-esr
+  need clang-19 clang-19 # compiles the SIMD kernels again, to compare
+  need wasm-ld-19 lld-19
+fi
 
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

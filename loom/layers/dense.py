@@ -14,7 +14,7 @@ from loom.layers.base import (
     Weight,
     batch_text,
 )
-from loom.linalg import matmul
+from loom.linalg import affine, matmul
 
 
 class Dense(Layer):
@@ -73,11 +73,10 @@ class Dense(Layer):
         """One product, the bias added in place, the activation in place if it may."""
         f = self.config["activation"]
         parameters = self.parameters
-        v = matmul(x, parameters["weight"])
-        v += parameters["bias"]
         if f.needs == "y":
-            y = f.forward(v, v)
+            y = f.affine(x, parameters["weight"], parameters["bias"])
             return y, (x, None, y)
+        v = affine(x, parameters["weight"], parameters["bias"])
         return f(v), (x, v, None)
 
     def backward(self, dy: Array, cache: tuple, need_dx: bool = True):

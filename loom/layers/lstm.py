@@ -9,7 +9,7 @@ from loom.layers.recurrent import (
     gate_weights,
     input_gradient,
 )
-from loom.linalg import matmul
+from loom.linalg import by_kernel, matmul
 
 GATES = "ifgo"
 
@@ -73,12 +73,14 @@ class LSTM(Recurrent):
         columns = self._columns(x)
         t, b = columns.shape[0] - 1, columns.shape[2]
         w = self._packed()
-        half = w.dtype.type(0.5)
-        w[: 3 * h] *= half
         gates = np.empty((t, 4 * h, b), w.dtype)
         cells = np.empty((t + 1, h, b), w.dtype)
         squashed = np.empty((t, h, b), w.dtype)  # tanh(c)
         cells[0] = 0
+        if by_kernel("lstm_forward", w, columns, gates, cells, squashed):
+            return self._output(columns), (columns, gates, cells, squashed)
+        half = w.dtype.type(0.5)
+        w[: 3 * h] *= half
         scratch = np.empty((h, b), w.dtype)
         rows = (columns[:-1], columns[1:, :h], gates, cells[:-1], cells[1:], squashed)
         for now, state, v, old, cell, tanh_c in zip(*rows, strict=True):
@@ -102,8 +104,22 @@ class LSTM(Recurrent):
         t, b = columns.shape[0] - 1, columns.shape[2]
         dy = self._dy_columns(dy, t)
         w = self._packed()
-        recurrent = np.ascontiguousarray(w[:, :h].T)
         dv = np.empty((4 * h, t, b), w.dtype)
+        if not by_kernel("lstm_backward", w, gates, cells, squashed, dy, dv):
+            self._steps_back(w, gates, cells, squashed, dy, dv)
+        dv = dv.reshape(4 * h, t * b)
+        dw = matmul(dv, flat_columns(columns).T)
+        gradients = {
+            "weight_ih": np.concatenate((dw[h:, h + 1 :], dw[:h, h + 1 :])),
+            "weight_hh": np.concatenate((dw[h:, :h], dw[:h, :h])),
+            "bias": np.concatenate((dw[h:, h], dw[:h, h])),
+        }
+        return input_gradient(dv, w[:, h + 1 :], t) if need_dx else None, gradients
+
+    def _steps_back(self, w, gates, cells, squashed, dy, dv) -> None:
+        """The recurrence backward through time: dL/d(pre-activations) to dv."""
+        t, h, b = squashed.shape
+        recurrent = np.ascontiguousarray(w[:, :h].T)
         d = np.empty((4 * h, b), w.dtype)
         d_o, d_i, d_f, d_g = blocks = d.reshape(4, h, b)
         dh, dc, scratch = np.zeros((3, h, b), w.dtype)
@@ -129,11 +145,3 @@ class LSTM(Recurrent):
             dc *= f
             dv[:, k] = d
             matmul(recurrent, d, dh)
-        dv = dv.reshape(4 * h, t * b)
-        dw = matmul(dv, flat_columns(columns).T)
-        gradients = {
-            "weight_ih": np.concatenate((dw[h:, h + 1 :], dw[:h, h + 1 :])),
-            "weight_hh": np.concatenate((dw[h:, :h], dw[:h, :h])),
-            "bias": np.concatenate((dw[h:, h], dw[:h, h])),
-        }
-        return input_gradient(dv, w[:, h + 1 :], t) if need_dx else None, gradients

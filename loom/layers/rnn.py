@@ -4,7 +4,7 @@ import numpy as np
 
 from loom.layers.base import EVALUATE, Array, Run, Shape, Weight
 from loom.layers.recurrent import Recurrent, flat_columns, input_gradient
-from loom.linalg import matmul
+from loom.linalg import by_kernel, matmul
 
 
 class RNN(Recurrent):
@@ -42,9 +42,10 @@ class RNN(Recurrent):
         columns = self._columns(x)
         p, h = self.parameters, self.hidden_size
         w = np.concatenate((p["weight_hh"], p["bias"][:, None], p["weight_ih"]), axis=1)
-        for now, state in zip(columns[:-1], columns[1:, :h], strict=True):
-            matmul(w, now, state)
-            np.tanh(state, state)
+        if not by_kernel("rnn_forward", w, columns):
+            for now, state in zip(columns[:-1], columns[1:, :h], strict=True):
+                matmul(w, now, state)
+                np.tanh(state, state)
         return self._output(columns), columns
 
     def backward(self, dy: Array, cache: Array, need_dx: bool = True):
@@ -53,17 +54,8 @@ class RNN(Recurrent):
         t, b = cache.shape[0] - 1, cache.shape[2]
         dh = self._dy_columns(dy, t)
         dv = np.empty((h, t, b), dh.dtype)
-        now, carried = np.empty((2, h, b), dh.dtype)
-        w = np.ascontiguousarray(p["weight_hh"].T)
-        carried[:] = 0
-        for k in range(t - 1, -1, -1):
-            state = cache[k + 1, :h]
-            carried += dh[k]
-            np.multiply(state, state, now)
-            np.subtract(1, now, now)
-            now *= carried
-            dv[:, k] = now
-            matmul(w, now, carried)
+        if not by_kernel("rnn_backward", p["weight_hh"], cache, dh, dv):
+            self._steps_back(cache, dh, dv)
         dv = dv.reshape(h, t * b)
         dw = matmul(dv, flat_columns(cache).T)
         gradients = {
@@ -72,3 +64,18 @@ class RNN(Recurrent):
             "bias": dw[:, h].copy(),
         }
         return input_gradient(dv, p["weight_ih"], t) if need_dx else None, gradients
+
+    def _steps_back(self, columns: Array, dy: Array, dv: Array) -> None:
+        """The recurrence backward through time: dL/d(pre-activations) to dv."""
+        h, t, b = dv.shape
+        now, carried = np.empty((2, h, b), dy.dtype)
+        w = np.ascontiguousarray(self.parameters["weight_hh"].T)
+        carried[:] = 0
+        for k in range(t - 1, -1, -1):
+            state = columns[k + 1, :h]
+            carried += dy[k]
+            np.multiply(state, state, now)
+            np.subtract(1, now, now)
+            now *= carried
+            dv[:, k] = now
+            matmul(w, now, carried)

@@ -13,6 +13,7 @@ from math import isfinite, sqrt
 import numpy as np
 
 from loom.errors import TrainingError
+from loom.linalg import by_kernel, square_sum
 
 Array = np.ndarray
 _BLOCK = 1 << 15  # values: five float32 arrays of it fit a 1 MB cache
@@ -101,6 +102,9 @@ class SGD(Optimizer):
     def update(self, w, g, a, b, m=None):
         """See `formula`."""
         config = self.config
+        scalars = self.rate, config.weight_decay, config.momentum, config.nesterov
+        if by_kernel("sgd", w, g, m, *scalars):
+            return
         if config.weight_decay:
             np.multiply(w, config.weight_decay, out=a)
             g = np.add(g, a, out=a)
@@ -137,6 +141,12 @@ class Adam(Optimizer):
     def update(self, w, g, a, b, m, v):
         """See `formula`."""
         config = self.config
+        decay, shrink = config.weight_decay, 1.0
+        if self.decoupled:
+            decay, shrink = 0.0, 1 - self.rate * decay
+        scalars = self.step_size, self.root, config.beta1, config.beta2, config.epsilon
+        if by_kernel("adam", w, g, m, v, *scalars, decay, shrink):
+            return
         if config.weight_decay and self.decoupled:
             w *= 1 - self.rate * config.weight_decay
         elif config.weight_decay:
@@ -174,8 +184,7 @@ def global_norm(gradients: list[dict[str, Array]]) -> float:
     total = 0.0
     for row in gradients:
         for g in row.values():
-            flat = g.reshape(-1)
-            total += float(np.dot(flat, flat))
+            total += square_sum(g)
     if isfinite(total):
         return sqrt(total)
     for index, row in enumerate(gradients):

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tools.wasm import kernels
 from tools.wasm.sources import (
     PYODIDE,
     ROOT,
@@ -48,6 +49,7 @@ def build(quality: int = 9) -> Path:
         shutil.rmtree(fresh, ignore_errors=True)
         _copy_sources(fresh)
         _copy_vendor(fresh)
+        kernels.current()
         _write_runtime(fresh / "runtime")
         _write_generated(fresh)
         for path in sorted(fresh.rglob("*")):

@@ -1,0 +1,102 @@
+"""The SIMD kernels: loom/kernels/c -> loom/kernels/_simd.wasm and _relaxed.wasm.
+
+    python -m tools.wasm.kernels
+
+The compiled files are committed, so nobody else needs a compiler. Each carries the
+SHA-256 of what it was made from in a section `loom.sources`; a build for which the two
+differ compiles again if it can (Debian: apt-get install clang-19 lld-19) and fails if
+not. The same compiler gives the same bytes.
+"""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from tools.wasm.sources import ROOT, BuildError, run, sha256
+
+KERNELS = ROOT / "loom" / "kernels"
+SECTION = b"loom.sources"
+CLANG, LINK = "clang-19", "wasm-ld-19"
+COMPILE = (
+    *("--target=wasm32-unknown-emscripten", "-std=c11", "-fPIC", "-O3", "-msimd128"),
+    *("-mbulk-memory", "-mnontrapping-fptoint", "-ffreestanding", "-fno-math-errno"),
+    *("-fvisibility=hidden", "-nostdlib", "-Wall", "-Wextra", "-Werror"),
+)
+# Without import-dynamic an extension does not link: Python's symbols come at run time.
+SHARE = (
+    *("-shared", "--experimental-pic", "--no-entry", "--strip-all", "-O3"),
+    "--unresolved-symbols=import-dynamic",
+)
+FLAVOURS = {"_simd": (), "_relaxed": ("-mrelaxed-simd",)}
+
+
+def sources() -> list[Path]:
+    """The C files and their headers."""
+    return sorted((KERNELS / "c").glob("*.[ch]"))
+
+
+def fingerprint(flavour: str) -> bytes:
+    """SHA-256 of the sources and of how they are compiled, in hexadecimal."""
+    options = " ".join((*COMPILE, *FLAVOURS[flavour], *SHARE))
+    text = [f"{path.name}\n{path.read_text()}" for path in sources()]
+    return sha256("\n".join((options, *text)).encode()).encode()
+
+
+def built_from(path: Path) -> bytes | None:
+    """What a compiled file says that it was made from."""
+    data = path.read_bytes() if path.is_file() else b""
+    _, found, rest = data.rpartition(SECTION)
+    return rest if found else None
+
+
+def missing_tools() -> list[str]:
+    """The compilers that are not here."""
+    return [name for name in (CLANG, LINK) if not shutil.which(name)]
+
+
+def compile_kernels(folder: Path = KERNELS) -> list[Path]:
+    """Compile every flavour into `folder`."""
+    if missing := missing_tools():
+        raise BuildError(
+            f"the kernels need {' and '.join(missing)} to be compiled "
+            "(Debian: apt-get install clang-19 lld-19)."
+        )
+    return [_compile(name, folder / f"{name}.wasm") for name in FLAVOURS]
+
+
+def current() -> None:
+    """Compile again what was not made from the sources that are here."""
+    stale = [
+        name
+        for name in FLAVOURS
+        if built_from(KERNELS / f"{name}.wasm") != fingerprint(name)
+    ]
+    if stale:
+        print(f"Compiling the SIMD kernels: {', '.join(stale)} is of other sources.")
+        compile_kernels()
+
+
+def _compile(flavour: str, target: Path) -> Path:
+    with tempfile.TemporaryDirectory() as scratch:
+        objects = []
+        for path in sources():
+            if path.suffix == ".c":
+                objects.append(Path(scratch, path.stem + ".o"))
+                options = (*COMPILE, *FLAVOURS[flavour], "-c", path.name)
+                run(CLANG, *options, "-o", objects[-1], cwd=path.parent)
+        linked = Path(scratch, "linked.wasm")
+        run(LINK, *SHARE, *objects, "-o", linked)
+        name = bytes([len(SECTION)]) + SECTION
+        body = name + fingerprint(flavour)
+        # A custom section: id 0, its length (below 128: one byte), its name, the hash.
+        target.write_bytes(linked.read_bytes() + bytes([0, len(body)]) + body)
+    return target
+
+
+if __name__ == "__main__":
+    try:
+        for made in compile_kernels():
+            print(f"{made.relative_to(ROOT)}: {made.stat().st_size:,} bytes")
+    except BuildError as error:
+        sys.exit(f"kernels: {error}")
