@@ -1,0 +1,271 @@
+// Clipping and updates, over whole arenas of parameters.
+//
+// Entry `norm`     of each 4,096 gradients: the greatest size m, and sum (g / m)^2, so
+//                  that no square overflows; -1 for the sum where one is not finite
+//   bindings:      0 g (n) f32; 1 parts (all groups of all arenas) vec2f
+//   params:        n, first part of this arena
+//   grid:          ceil(n / 4096) groups of 256, spread over x and y
+// Entry `decide`   from all parts: the loss, the norm, whether the step counts, the
+//                  factor for the gradients, the bias corrections, the loss scale
+//   bindings:      0 losses (l) vec2f; 1 norms (k) vec2f; 2 control
+//   params:        l, k, clip (0: none), beta1, beta2, 1 - beta1, 1 - beta2
+//   overrides:     SCALED: halves; a step that overflows is left out, the scale halved
+//   grid:          one group of 256
+// Entry `sgd`      g += decay w; m = momentum m + g; w -= rate m
+// Entry `adam`     see optimizers.py, whose formulas these are
+//   bindings:      0 g (n) f32; 1 control; 2 w (n) f32; 3 m (n) f32; 4 v (n) f32;
+//                  5 half (n) stored; dummies where the overrides say not to use them
+//   params:        n / 4, momentum, decay, 1 - beta1, beta2, 1 - beta2, epsilon
+//   overrides:     MOMENTUM, NESTEROV, DECAY, DECOUPLED, SCALED: there is a copy in halves
+//   grid:          ceil(n / 4 / 256) groups of 256, spread over x and y
+
+//: include grid
+//: include step
+//: include finite
+//: include control
+
+override MOMENTUM: bool = false;
+override NESTEROV: bool = false;
+override DECAY: bool = false;
+override DECOUPLED: bool = false;
+override SCALED: bool = false;
+
+const GROWTH: u32 = 2000u;     // good steps after which the scale is tried twice as large
+const LARGEST: f32 = 16777216.0;
+const SMALLEST: f32 = 0.00001;
+
+struct NormParams {
+  count: u32,
+  first: u32,
+}
+
+struct DecideParams {
+  losses: u32,
+  norms: u32,
+  clip: f32,
+  beta1: f32,
+  beta2: f32,
+  rest1: f32,
+  rest2: f32,
+}
+
+struct UpdateParams {
+  count: u32,
+  momentum: f32,
+  decay: f32,
+  rest1: f32,
+  beta2: f32,
+  rest2: f32,
+  epsilon: f32,
+}
+
+@group(0) @binding(8) var<uniform> norm_p: NormParams;
+@group(0) @binding(8) var<uniform> decide_p: DecideParams;
+@group(0) @binding(8) var<uniform> p: UpdateParams;
+
+@group(0) @binding(0) var<storage, read> gradient: array<f32>;
+@group(0) @binding(1) var<storage, read_write> norm_parts: array<vec2f>;
+
+@group(0) @binding(0) var<storage, read> losses: array<vec2f>;
+@group(0) @binding(1) var<storage, read> norms: array<vec2f>;
+@group(0) @binding(2) var<storage, read_write> decided: Control;
+
+@group(0) @binding(0) var<storage, read> g4: array<vec4f>;
+@group(0) @binding(1) var<storage, read> control: Control;
+@group(0) @binding(2) var<storage, read_write> w: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> m: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> v: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> half: array<stored4>;
+
+var<workgroup> pairs: array<vec2f, 256>;
+
+// (m, s) and (m, s) of two parts -> that of both; a negative s stays.
+fn joined(a: vec2f, b: vec2f) -> vec2f {
+  if (a.y < 0.0 || b.y < 0.0) {
+    return vec2f(0.0, -1.0);
+  }
+  let high = max(a.x, b.x);
+  if (high == 0.0) {
+    return vec2f(0.0);
+  }
+  let x = a.x / high;
+  let z = b.x / high;
+  return vec2f(high, a.y * x * x + b.y * z * z);
+}
+
+fn all_joined(mine: vec2f, thread: u32) -> vec2f {
+  workgroupBarrier();
+  pairs[thread] = mine;
+  for (var half_way = 128u; half_way > 0u; half_way /= 2u) {
+    workgroupBarrier();
+    if (thread < half_way) {
+      pairs[thread] = joined(pairs[thread], pairs[thread + half_way]);
+    }
+  }
+  workgroupBarrier();
+  return pairs[0];
+}
+
+fn all_added(mine: vec2f, thread: u32) -> vec2f {
+  workgroupBarrier();
+  pairs[thread] = mine;
+  for (var half_way = 128u; half_way > 0u; half_way /= 2u) {
+    workgroupBarrier();
+    if (thread < half_way) {
+      pairs[thread] += pairs[thread + half_way];
+    }
+  }
+  workgroupBarrier();
+  return pairs[0];
+}
+
+@compute @workgroup_size(256)
+fn norm(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+        @builtin(local_invocation_index) thread: u32) {
+  let part = linear_group(group, groups);
+  let start = part * 4096u;
+  if (start >= norm_p.count) {
+    return;
+  }
+  var high = 0.0;
+  var good = true;
+  for (var k = 0u; k < 16u; k++) {
+    let i = start + k * 256u + thread;
+    if (i < norm_p.count) {
+      let g = gradient[i];
+      good = good && is_finite(g);
+      high = max(high, abs(g));
+    }
+  }
+  var sum = 0.0;
+  if (high > 0.0) {
+    for (var k = 0u; k < 16u; k++) {
+      let i = start + k * 256u + thread;
+      if (i < norm_p.count) {
+        let g = gradient[i] / high;
+        sum += g * g;
+      }
+    }
+  }
+  let whole = all_joined(vec2f(high, select(-1.0, sum, good)), thread);
+  if (thread == 0u) {
+    norm_parts[norm_p.first + part] = whole;
+  }
+}
+
+@compute @workgroup_size(256)
+fn decide(@builtin(local_invocation_index) thread: u32) {
+  var loss = vec2f(0.0);
+  for (var i = thread; i < decide_p.losses; i += 256u) {
+    loss += losses[i];
+  }
+  loss = all_added(loss, thread);
+  var pair = vec2f(0.0);
+  for (var i = thread; i < decide_p.norms; i += 256u) {
+    pair = joined(pair, norms[i]);
+  }
+  pair = all_joined(pair, thread);
+  if (thread != 0u) {
+    return;
+  }
+  let scale = decided.next_scale;
+  let norm = pair.x * sqrt(max(pair.y, 0.0)) / scale;
+  decided.losses[step.slot] = loss.x;
+  decided.loss_scale = scale;
+  decided.norm = norm;
+  var status = 0u;
+  if (loss.y > 0.0) {
+    status = FAILED_RANGE;
+  } else if (!is_finite(loss.x)) {
+    status = FAILED_LOSS;
+  } else if (pair.y < 0.0) {
+    status = FAILED_GRADIENT;
+  }
+  if (SCALED && (status & (FAILED_LOSS | FAILED_GRADIENT)) != 0u && scale > SMALLEST) {
+    decided.next_scale = scale * 0.5;
+    decided.good = 0u;
+    decided.skipped += 1u;
+    decided.apply = 0u;
+    return;
+  }
+  if (step.reset == 1u) {
+    decided.status = 0u;
+  }
+  if (decided.status == 0u && status != 0u) {
+    decided.status = status;
+    decided.failed = step.slot;
+  }
+  if (decided.status != 0u) {
+    decided.apply = 0u;
+    return;
+  }
+  decided.apply = 1u;
+  decided.done += 1u;
+  decided.first = decide_p.beta1 * decided.first + decide_p.rest1;
+  decided.second = decide_p.beta2 * decided.second + decide_p.rest2;
+  var factor = 1.0;
+  if (decide_p.clip > 0.0) {
+    factor = min(1.0, decide_p.clip / (norm + 1e-6));
+  }
+  decided.factor = factor / scale;
+  if (SCALED) {
+    decided.good += 1u;
+    if (decided.good == GROWTH) {
+      decided.good = 0u;
+      decided.next_scale = min(scale * 2.0, LARGEST);
+    }
+  }
+}
+
+fn write_half(i: u32) {
+  if (SCALED) {
+    half[i] = stored4(w[i]);
+  }
+}
+
+@compute @workgroup_size(256)
+fn sgd(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+       @builtin(local_invocation_index) thread: u32) {
+  let i = linear_group(group, groups) * 256u + thread;
+  if (i >= p.count || control.apply == 0u) {
+    return;
+  }
+  var g = g4[i] * control.factor;
+  if (DECAY) {
+    g += p.decay * w[i];
+  }
+  if (MOMENTUM) {
+    let moved = p.momentum * m[i] + g;
+    m[i] = moved;
+    if (NESTEROV) {
+      g += p.momentum * moved;
+    } else {
+      g = moved;
+    }
+  }
+  w[i] -= step.rate * g;
+  write_half(i);
+}
+
+@compute @workgroup_size(256)
+fn adam(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+        @builtin(local_invocation_index) thread: u32) {
+  let i = linear_group(group, groups) * 256u + thread;
+  if (i >= p.count || control.apply == 0u) {
+    return;
+  }
+  var g = g4[i] * control.factor;
+  var value = w[i];
+  if (DECOUPLED) {
+    value *= 1.0 - step.rate * p.decay;
+  } else if (DECAY) {
+    g += p.decay * value;
+  }
+  let first = m[i] + p.rest1 * (g - m[i]);
+  let second = p.beta2 * v[i] + p.rest2 * (g * g);
+  m[i] = first;
+  v[i] = second;
+  let root = sqrt(second) / sqrt(control.second) + p.epsilon;
+  w[i] = value - step.rate / control.first * (first / root);
+  write_half(i);
+}
