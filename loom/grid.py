@@ -174,6 +174,18 @@ class Grid:
         last = self._prepare()
         return [taken for _, taken, _, _, _ in self._plan] + [last]
 
+    @python_only
+    def plan(self) -> list[tuple]:
+        """For each layer: it, the sample shape it takes, the shape that arrives if it
+        is another, the indices of its sources, and whether it is a source itself."""
+        self._prepare()
+        return self._plan
+
+    @python_only
+    def where(self, index: int) -> str:
+        """A layer's place and type as text, for errors."""
+        return f"layer {self.position(index)} {type(self.layers[index]).__name__}"
+
     # Inside --------------------------------------------------------------------
 
     def _index(self, row: int, col: int, layer: int) -> int:
@@ -184,9 +196,6 @@ class Grid:
             place.append(integer(value, f"{name} of the grid", 0, limit - 1))
         row, col, layer = place
         return (row * self.grid_cols + col) * self.layers_per_cell + layer
-
-    def _where(self, index: int) -> str:
-        return f"layer {self.position(index)} {type(self.layers[index]).__name__}"
 
     def _check_neighbours(self, index: int, new: Layer) -> None:
         """ShapeError when a neighbour that was set does not fit; others come later."""
@@ -254,7 +263,7 @@ class Grid:
         shape = self._arriving(source + 1)
         if shape != taken:
             raise ShapeError(
-                f"{self._where(index)}: expected its source {self._where(source)} to "
+                f"{self.where(index)}: expected its source {self.where(source)} to "
                 f"give {batch_text(taken)} as comes before it, got {batch_text(shape)}."
             )
 

@@ -1,7 +1,7 @@
 """The layer contract.
 
 A layer holds its configuration (fields, JSON-able) and its parameters (named arrays).
-A subclass declares its rows and writes four methods:
+A subclass declares its rows and writes these methods:
 
     kind, code          name in bundles, permanent number on the wire
     fields              its configuration, one `Field` a row
@@ -13,6 +13,7 @@ A subclass declares its rows and writes four methods:
     output_shape(shape) the sample shape it gives
     forward(x, run)     -> y, cache
     backward(dy, cache) -> dx, gradients
+    lower_forward(b, x), lower_backward(b, dy, cache)   the same on a GPU program
 
 A layer that reads other grid positions beside what comes before it (a residual
 connection) names them in `sources()`; forward then gets their outputs as further
@@ -142,6 +143,11 @@ class Run:
 EVALUATE = Run()
 
 
+class Arrays(dict):
+    """A layer's named arrays. A GPU that has newer ones changes this class to one that
+    fetches them (loom.gpu.mirror); until then it is a plain dict, and as fast."""
+
+
 class Layer:
     """The base of every layer; see the module's docstring for the contract."""
 
@@ -152,6 +158,7 @@ class Layer:
     derived: ClassVar[tuple[Field, ...]] = ()
     weights: ClassVar[tuple[Weight, ...]] = ()
     statistics: ClassVar[tuple[Weight, ...]] = ()
+    float_input: ClassVar[bool] = False  # x stays float32 where halves are stored
 
     config: dict[str, Any]  # checked values of `fields`
     parameters: dict[str, Array]  # trained
@@ -177,6 +184,11 @@ class Layer:
                     f"{where}: {name} of shape {shape} has {prod(shape):,} values; "
                     f"at most {LIMIT:,} are possible. Make the layer smaller."
                 )
+
+    def __setattr__(self, name: str, value) -> None:
+        if name in ("parameters", "state") and type(value) is dict:
+            value = Arrays(value)
+        super().__setattr__(name, value)
 
     def __getattr__(self, name: str):
         # Configuration reads as attributes: layer.input_size.
@@ -223,6 +235,21 @@ class Layer:
     ) -> tuple[Array | None, dict[str, Array]]:
         """The gradient for x (None if not needed) and one for each parameter."""
         raise NotImplementedError
+
+    def lower_forward(self, b, x, *sources) -> tuple[Any, Any]:
+        """`forward` as dispatches of a GPU program (loom.gpu.builder.Builder b).
+
+        x, y and what the cache holds are tensors of b; b.training says which mode,
+        b.keep whether a backward pass follows.
+        """
+        raise NotImplementedError
+
+    def lower_backward(self, b, dy, cache: Any, need_dx: bool = True):
+        """`backward` as dispatches; writes b.gradient(self, name) and gives dx."""
+        raise NotImplementedError
+
+    def check_values(self, x: Array) -> None:
+        """Raise InputError for values of x that have no meaning here (a GPU cannot)."""
 
     # What every layer has -------------------------------------------------------
 

@@ -3,6 +3,10 @@
 import numpy as np
 
 from loom.errors import ShapeError
+from loom.gpu.kernels.elementwise import slope
+from loom.gpu.kernels.matmul import matmul as gpu_matmul
+from loom.gpu.kernels.reduce import column_sum
+from loom.gpu.kernels.softmax import softmax
 from loom.layers.base import (
     ACTIVATION,
     EVALUATE,
@@ -26,6 +30,7 @@ class Dense(Layer):
              shape of C values in all is flattened.
     Cache:   x and the pre-activation or y, whichever f's derivative reads
     Raises:  ShapeError when neither the last axis nor all of x is C
+    GPU:     shaders/matmul.wgsl with bias and f in its epilogue, reduce.wgsl for db
     """
 
     kind = "dense"
@@ -90,3 +95,28 @@ class Dense(Layer):
         }
         dx = matmul(dv, self.parameters["weight"].T) if need_dx else None
         return dx, gradients
+
+    def lower_forward(self, b, x):
+        """One product with bias and f in its epilogue; softmax comes after it."""
+        f = self.activation
+        w, bias = b.weight(self, "weight"), b.weight(self, "bias")
+        if not f.elementwise:
+            y = softmax(b, gpu_matmul(b, x, w, bias=bias))
+            return y, (x, y)
+        if b.keep and f.needs == "v":
+            y, v = gpu_matmul(b, x, w, bias=bias, activation=f, keep=True)
+            return y, (x, v)
+        y = gpu_matmul(b, x, w, bias=bias, activation=f)
+        return y, (x, y)
+
+    def lower_backward(self, b, dy, cache, need_dx: bool = True):
+        """As backward: dv, one product for dW, one for dx, a column sum."""
+        x, saved = cache
+        dv = slope(b, dy, self.activation, saved)
+        rows = dv.reshape(-1, self.output_size)
+        x = x.reshape(-1, self.input_size)
+        gpu_matmul(b, x, rows, transpose_a=True, out=b.gradient(self, "weight"))
+        column_sum(b, rows, out=b.gradient(self, "bias"))
+        if not need_dx:
+            return None
+        return gpu_matmul(b, dv, b.weight(self, "weight"), transpose_b=True)

@@ -1,5 +1,6 @@
 """Element-wise activation layer: what a new network is made of."""
 
+from loom.gpu.kernels.elementwise import activate, activate_backward
 from loom.layers.base import ACTIVATION, EVALUATE, Array, Layer, Run
 
 
@@ -10,6 +11,7 @@ class Elementwise(Layer):
 
     Shapes:  x (B, ...) -> y (B, ...)
     Cache:   x or y, whichever f's derivative reads
+    GPU:     shaders/elementwise.wgsl; layers in a row are one kernel
     """
 
     kind = "activation"
@@ -28,3 +30,11 @@ class Elementwise(Layer):
     def backward(self, dy: Array, cache: tuple, need_dx: bool = True):
         """dx = dy f'(x)."""
         return self.config["activation"].backward(dy, *cache), {}
+
+    def lower_forward(self, b, x):
+        """Put off, so that the next activation can be added."""
+        return activate(b, x, self.activation)
+
+    def lower_backward(self, b, dy, cache, need_dx: bool = True):
+        """dx = dy f'(x), once a chain."""
+        return activate_backward(b, dy, cache)

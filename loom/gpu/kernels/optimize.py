@@ -43,7 +43,9 @@ class Control:
         words = (self.status, self.failed, self.apply, self.done)
         floats = (self.first, self.second, self.factor, self.loss_scale)
         head = struct.pack("<4I4f", *words, *floats)
-        head += struct.pack("<f2If", self.next_scale, self.good, self.skipped, self.norm)
+        head += struct.pack(
+            "<f2If", self.next_scale, self.good, self.skipped, self.norm
+        )
         return head + bytes(16) + self.losses.astype(np.float32).tobytes()
 
     @classmethod

@@ -1,0 +1,114 @@
+"""A network as a program: its layers' own lowerings, in the order of the data.
+
+Modes:  "forward"    evaluation; inputs x, outputs y
+        "gradients"  evaluation with a backward pass; inputs x and dy, outputs y and dx
+        "train"      training: forward, loss, backward, clip, update; inputs x and t
+        "share"      as train, but the gradients are outputs and inputs between backward
+                     and clip: several devices, each with a share of the batch
+"""
+
+from loom.gpu.builder import Builder
+from loom.gpu.kernels import elementwise, move, optimize
+from loom.gpu.kernels.loss import loss
+from loom.gpu.program import Limits, Program, Tensor
+
+
+def lower(
+    net,
+    rows: int,
+    mode: str,
+    *,
+    limits: Limits | None = None,
+    stored: str = "f32",
+    loss_row=None,
+    classes: bool = False,
+    config=None,
+) -> Program:
+    """The program of `net` for batches of `rows` samples.
+
+    loss_row, classes (targets are class indices) and config (TrainingConfig) belong to
+    training. Raises DeviceError for what the device cannot hold.
+    """
+    training = mode == "train"
+    b = Builder(
+        net.layers,
+        limits,
+        stored=stored,
+        training=training,
+        keep=mode != "forward",
+    )
+    net.output_size()  # lays out the plan, or says which layer does not fit
+    x = b.input("x", (rows, *net.input_shape))
+    y, caches = _forward(b, net, x)
+    if mode == "forward":
+        b.output("y", _own(b, y))
+    elif mode == "gradients":
+        b.output("y", _own(b, y))
+        dy = b.input("dy", (rows, *net.shapes()[-1]))
+        b.part = "backward"
+        dx = _backward(b, net, move.cast(b, dy, stored), caches, True)
+        b.output("dx", _own(b, dx))
+    else:
+        shape = (rows, *net.shapes()[-1])
+        kind = ("u32", shape[:-1]) if classes else ("f32", shape)
+        t = b.input("t", kind[1], kind[0])
+        b.part, b.where = "loss", "loss"
+        dy, losses = loss(b, y, t, loss_row)
+        b.part = "backward"
+        _backward(b, net, dy, caches, False)
+        b.part, b.where = "clip", "clipping"
+        optimize.decide(b, losses, optimize.norm(b), config)
+        b.part, b.where = "update", "update"
+        optimize.update(b, config)
+    return b.finish(mode=mode, rows=rows)
+
+
+def _forward(b: Builder, net, x: Tensor) -> tuple[Tensor, list]:
+    rows = x.shape[0]
+    outputs, caches = [], []
+    for index, (layer, shape, _, sources, kept) in enumerate(net.plan()):
+        b.where = net.where(index)
+        if x.dtype != b.stored and not (index == 0 and layer.float_input):
+            x = move.cast(b, x, b.stored)
+        x, cache = layer.lower_forward(
+            b, x.reshape(rows, *shape), *(outputs[i] for i in sources)
+        )
+        if kept:
+            b.flush(x)
+        caches.append(cache)
+        outputs.append(x if kept else None)
+    b.flush(x)
+    return x, caches
+
+
+def _backward(b: Builder, net, dy: Tensor, caches: list, need_dx: bool) -> Tensor:
+    """Network.backward, written down instead of computed."""
+    plan = net.plan()
+    later: dict[int, Tensor] = {}
+    for index in range(len(plan) - 1, -1, -1):
+        layer, shape, _, sources, kept = plan[index]
+        b.where = net.where(index)
+        if kept and index in later:
+            dy = elementwise.add(b, dy, later.pop(index).reshape(*dy.shape))
+        if sources:
+            b.flush(dy)
+        wanted = need_dx or index > 0
+        rows = dy.shape[0]
+        dy = dy.reshape(rows, *layer.output_shape(shape))
+        dx = layer.lower_backward(b, dy, caches[index], wanted)
+        if sources:
+            b.flush(*dx)
+            for source, extra in zip(sources, dx[1:], strict=True):
+                if source in later:
+                    extra = elementwise.add(b, later[source], extra)
+                later[source] = extra
+            dx = dx[0]
+        if wanted:
+            dy = dx
+    return dy
+
+
+def _own(b: Builder, t: Tensor) -> Tensor:
+    """t as float32 in memory that the host may read after the run."""
+    t = move.cast(b, t, "f32")
+    return move.copy(b, t) if t.buffer.role == "input" else t
