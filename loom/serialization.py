@@ -14,6 +14,7 @@ import binascii
 import json
 import os
 import re
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -44,6 +45,25 @@ _MAX_PROBLEMS = 20
 
 def serialize_model(net: Network, model_id: str = "model") -> dict:
     """One entry of a bundle's `models`: {id, cfg, weights}."""
+    layers = []
+    for index, layer in enumerate(net.layers):
+        arrays = layer_arrays(layer)
+        texts = []
+        for name, array in arrays.items():
+            where = f"layer {net.position(index)} {type(layer).__name__}: {name}"
+            texts.append(f"{json.dumps(name)}:{_numbers(array, where)}")
+        layers.append(f"{{{','.join(texts)}}}")
+    text = f'{{"type":"float32","layers":[{",".join(layers)}]}}'
+    data = base64.b64encode(text.encode()).decode()
+    return {
+        "id": model_id,
+        "cfg": model_config(net, model_id),
+        "weights": {"fmt": WEIGHTS_FORMAT, "data": data},
+    }
+
+
+def model_config(net: Network, model_id: str = "model") -> dict:
+    """A bundle entry's `cfg`: all of a network but its arrays."""
     _check_id(model_id)
     cfg = {
         "id": model_id,
@@ -57,21 +77,7 @@ def serialize_model(net: Network, model_id: str = "model") -> dict:
     }
     if net.metadata:
         cfg["metadata"] = _metadata(net.metadata)
-    layers = []
-    for index, layer in enumerate(net.layers):
-        arrays = _layer_arrays(layer)
-        texts = []
-        for name, array in arrays.items():
-            where = f"layer {net.position(index)} {type(layer).__name__}: {name}"
-            texts.append(f"{json.dumps(name)}:{_numbers(array, where)}")
-        layers.append(f"{{{','.join(texts)}}}")
-    text = f'{{"type":"float32","layers":[{",".join(layers)}]}}'
-    data = base64.b64encode(text.encode()).decode()
-    return {
-        "id": model_id,
-        "cfg": cfg,
-        "weights": {"fmt": WEIGHTS_FORMAT, "data": data},
-    }
+    return cfg
 
 
 def save_bundle_to_string(models: dict[str, Network]) -> str:
@@ -95,7 +101,7 @@ def save_model(net: Network, path: str | os.PathLike, model_id: str = "model") -
     save_bundle({model_id: net}, path)
 
 
-def _layer_arrays(layer) -> dict[str, np.ndarray]:
+def layer_arrays(layer) -> dict[str, np.ndarray]:
     """Parameters under their bundle names, then the saved state under its own."""
     named = layer.export_weights()
     arrays = {row.bundle: named[row.name] for row in layer.weights if row.name in named}
@@ -144,16 +150,22 @@ def load_bundle_from_string(text: str | bytes | dict) -> dict[str, Network]:
         net = _read_model(entry, f"{where} {model_id!r}", problems)
         if net is not None:
             out[model_id] = net
-    if problems:
-        shown = problems[:_MAX_PROBLEMS]
-        more = len(problems) - len(shown)
-        tail = f"\n  and {more} more" if more else ""
-        raise FormatError(
-            f"bundle: {len(problems)} problem{'s' * (len(problems) != 1)}:\n  "
-            + "\n  ".join(shown)
-            + tail
-        )
+    refuse(problems, "bundle")
     return out
+
+
+def refuse(problems: list[str], where: str) -> None:
+    """FormatError that lists the problems, if there are any."""
+    if not problems:
+        return
+    shown = problems[:_MAX_PROBLEMS]
+    more = len(problems) - len(shown)
+    tail = f"\n  and {more} more" if more else ""
+    raise FormatError(
+        f"{where}: {len(problems)} problem{'s' * (len(problems) != 1)}:\n  "
+        + "\n  ".join(shown)
+        + tail
+    )
 
 
 def load_bundle(path: str | os.PathLike) -> dict[str, Network]:
@@ -199,8 +211,25 @@ def _check_id(model_id: Any) -> None:
 
 def _read_model(entry: dict, where: str, problems: list[str]) -> Network | None:
     """A network, or None with what is wrong added to `problems`."""
+
+    def weights(count: int) -> list[dict]:
+        return _read_weights(entry.get("weights"), count, where, problems)
+
+    return network_of(entry.get("cfg"), weights, where, problems)
+
+
+def network_of(
+    cfg: Any,
+    weights_of: Callable[[int], list[dict]],
+    where: str,
+    problems: list[str],
+) -> Network | None:
+    """The network of a `cfg` and of its arrays, layer by layer under bundle names.
+
+    `weights_of(layers)` gives them once their number is known to be right. None, with
+    what is wrong added to `problems`, when they make no network.
+    """
     before = len(problems)
-    cfg = entry.get("cfg")
     if not isinstance(cfg, dict):
         problems.append(f"{where}: expected cfg as an object, got {cfg!r:.40}")
         return None
@@ -218,7 +247,7 @@ def _read_model(entry: dict, where: str, problems: list[str]) -> Network | None:
         problems.append(
             f"{where}: expected {total} layers as the grid has, got {len(rows)}"
         )
-    weights = _read_weights(entry.get("weights"), len(rows), where, problems)
+    weights = weights_of(len(rows))
     if len(problems) > before:
         return None
     layers = []
@@ -316,7 +345,7 @@ def _fill(layer, arrays: dict, place: str, problems: list[str]) -> None:
     """Put a layer's arrays in place; missing and unknown ones are problems."""
     names = {row.bundle: row.name for row in layer.weight_rows()}
     expected = [*names, *layer.state] if layer.weight_shapes() else list(layer.state)
-    missing = [name for name in expected if not arrays.get(name)]
+    missing = [name for name in expected if _is_empty(arrays.get(name))]
     place = f"{place} {type(layer).__name__}"
     for name in missing:
         problems.append(
@@ -343,3 +372,7 @@ def _fill(layer, arrays: dict, place: str, problems: list[str]) -> None:
         layer.import_weights(given)
     except (InputError, ShapeError, ConfigError) as error:
         problems.append(f"{place}: {error}")
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or not (value.size if isinstance(value, np.ndarray) else value)
