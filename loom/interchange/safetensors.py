@@ -1,9 +1,9 @@
 """safetensors: a network as named arrays that every framework reads.
 
 An array is `layers.INDEX.NAME`, as PyTorch names those of a Sequential: the layer's
-place in the order of the data, and the array's name in Python. The metadata `loom` holds
-the configuration, so that one file is the whole network; files of another origin have
-none and fill a network that exists.
+place in the order of the data, and the array's name in Python. The metadata `loom`
+holds the configuration, so that one file is the whole network; files of another origin
+have none and fill a network that exists.
 """
 
 import json

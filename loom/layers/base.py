@@ -23,6 +23,7 @@ Shapes exclude the batch; arrays include it, first. A layer never changes x or d
 place, never keeps a batch in itself, and computes in the dtype of its parameters.
 """
 
+import re
 from dataclasses import dataclass
 from math import prod
 from typing import Any, ClassVar
@@ -425,15 +426,12 @@ class Layer:
 
 
 def bundle_name(row: Field) -> str:
-    """A field's name in bundles: the wire's in snake_case."""
+    """A field's name in bundles: the wire's in snake_case (DModel is d_model)."""
     if row.bundle:
         return row.bundle
-    return "".join(
-        f"_{c.lower()}"
-        if c.isupper() and i and not row.wire[i - 1].isupper()
-        else c.lower()
-        for i, c in enumerate(row.wire)
-    )
+    return re.sub(
+        r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", row.wire
+    ).lower()
 
 
 def batch_text(shape: Shape) -> str:
