@@ -1,6 +1,7 @@
 """Tables of one's own: a CSV's text as arrays, every problem named by line."""
 
 import csv
+import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isfinite
@@ -98,7 +99,13 @@ def _cells(text: str, name: str, header: bool | None):
     text = text.removeprefix("\ufeff")
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
-    reader = csv.reader(text.splitlines(), delimiter=delimiter, skipinitialspace=True)
+    # Strict: a quote left open would swallow the lines after it.
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=delimiter,
+        skipinitialspace=True,
+        strict=True,
+    )
     lines, rows = [], []
     try:
         for row in reader:

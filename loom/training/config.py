@@ -12,6 +12,8 @@ from loom.training.losses import LOSS_NAMES
 from loom.training.optimizers import BY_NAME as OPTIMIZERS
 from loom.training.schedules import BY_NAME as SCHEDULES
 
+_GREATEST = 2**53  # whole numbers beyond are taken for a mistake: floats lose them
+
 
 def _setting(wire, kind, default, low=None, high=None, above=None, choices=()):
     """One row: wire name, type, default, bounds (low <= v <= high, v > above)."""
@@ -187,7 +189,7 @@ def _checked(row, value: Any, name: str) -> Any:
         return value
     if isinstance(value, np.generic):
         value = value.item()
-    if kind is float and type(value) is int:
+    if kind is float and type(value) is int and abs(value) <= _GREATEST:
         value = float(value)
     if kind is int and type(value) is float and value.is_integer():
         value = int(value)
@@ -196,7 +198,8 @@ def _checked(row, value: Any, name: str) -> Any:
     good = type(value) is kind
     if good and kind in (int, float):
         good = (
-            isfinite(value)
+            (kind is float or high is not None or value <= _GREATEST)
+            and isfinite(value)
             and (low is None or value >= low)
             and (high is None or value <= high)
             and (above is None or value > above)
@@ -215,7 +218,7 @@ def _checked(row, value: Any, name: str) -> Any:
         elif above is not None:
             word += f" above {above}"
         raise ConfigError(
-            f"TrainingConfig: expected {name} as {word}, got {value!r}. "
+            f"TrainingConfig: expected {name} as {word}, got {value!r:.60}. "
             f"Leave it out for the default, {row.default!r}."
         )
     if rule["choices"] and value not in rule["choices"]:
