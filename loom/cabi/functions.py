@@ -24,7 +24,12 @@ def ask(name: str, values: list, numbers: Numbers) -> str:
     elif name in _FUNCTIONS:
         result = _FUNCTIONS[name](*values)
     else:
-        result = wire.call(None, name, values)[0]
+        rows = introspection.describe(name, wire.FUNCTIONS[name])["parameters"]
+        given = [
+            row.get("default") if value is None else value
+            for row, value in zip(rows, values, strict=True)
+        ]
+        result = wire.call(None, name, given)[0]
     return result if isinstance(result, str) else wire.dump([result])[1:-1]
 
 

@@ -4,6 +4,7 @@ A layer initialiser of the reflection (InitDenseLayer, ...) becomes a C function
 same name behind `Loom_`; activations become an enum; methods become a list.
 """
 
+import json
 import textwrap
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def header() -> str:
     ]
     layers = []
     for row in initialisers():
-        comment = textwrap.fill(_inside(row["doc"]), 82, subsequent_indent="   ")
+        text = " ".join([_inside(row["doc"]), *_usual(row)])
+        comment = textwrap.fill(text, 82, subsequent_indent="   ")
         layers.append(f"/* {comment} */\nLOOM_API {_prototype(row)};")
     methods = []
     for row in introspection.get_methods():
@@ -89,11 +91,13 @@ def c_string(text: str) -> str:
 
 
 def _prototype(row: dict) -> str:
-    parameters = ", ".join(kind + name for kind, name, _ in _parameters(row))
-    text = f"char *Loom_{row['method_name']}({parameters or 'void'})"
-    return textwrap.fill(
-        text, 79, subsequent_indent="    ", break_long_words=False
-    ).strip()
+    # A line ends between parameters only; \0 holds the words of one together.
+    parameters = [
+        (kind + name).replace(" ", "\0") for kind, name, _ in _parameters(row)
+    ]
+    text = f"char\0*Loom_{row['method_name']}({', '.join(parameters) or 'void'})"
+    lines = textwrap.wrap(text, 79, subsequent_indent="    ", break_long_words=False)
+    return "\n".join(lines).replace("\0", " ")
 
 
 def _parameters(row: dict) -> list[tuple[str, str, str]]:
@@ -108,6 +112,16 @@ def _parameters(row: dict) -> list[tuple[str, str, str]]:
         else:
             out.append(("const char *", f"{name}_json", "LOOM_JSON"))
     return out
+
+
+def _usual(row: dict) -> list[str]:
+    """A sentence of what a call in Python would leave out, if there is any."""
+    usual = [
+        f"{p['name']} {json.dumps(p['default'])}"
+        for p in row["parameters"]
+        if p.get("default") is not None
+    ]
+    return [f"Usual: {', '.join(usual)}."] if usual else []
 
 
 def _fill(text: str, indent: str) -> str:

@@ -193,3 +193,28 @@ def test_numbers_are_read_as_json_reads_them(api, numbers):
     assert json.loads(flat)[0] == json.loads(nested)[0]
     assert str(json.loads(flat)[0]) == str(json.loads(nested)[0])
     api.free(net)
+
+
+def test_initialisers_of_every_kind(api):
+    """Texts and JSON cross, and NULL is the usual value."""
+    import ctypes
+
+    def init(name, *arguments):
+        function = getattr(api.lib, name)
+        function.restype = ctypes.c_void_p
+        pointer = function(*arguments)
+        reply = json.loads(ctypes.string_at(pointer))
+        api.lib.Loom_FreeCString(pointer)
+        return reply
+
+    norm = init("Loom_InitLayerNormLayer", 8, ctypes.c_double(0.25))
+    assert norm == loom.init_layer_norm_layer(8, 0.25)
+    shape = init("Loom_InitReshapeLayer", b"[2, 4]")
+    assert shape == json.loads(json.dumps(loom.init_reshape_layer([2, 4])))
+    assert "shape: expected int[]" in init("Loom_InitReshapeLayer", None)["error"]
+    usual = loom.init_multi_head_attention_layer(8, 2, 4)
+    for text in (None, usual["Positions"].encode()):
+        assert init("Loom_InitMultiHeadAttentionLayer", 8, 2, 4, 5, 0, text) == (
+            loom.init_multi_head_attention_layer(8, 2, 4, 5)
+        )
+    assert init("Loom_InitFlattenLayer") == loom.init_flatten_layer()
