@@ -65,7 +65,8 @@ def train(
     if not quiet:
         _introduce(example, net, task)
         if trainer.step:
-            say(f"resumed at epoch {trainer.epoch + 1}, step {trainer.step}")
+            left = trainer.config.epochs - trainer.epoch
+            say(f"resumed after {trainer.step:,} steps, {left} epochs are left")
     interrupted = follow(trainer, quiet)
     finished = example.finish(net, task)
     metrics, value = example.evaluate(finished, task)

@@ -310,7 +310,7 @@ def test_ctrl_c_ends_cleanly_with_the_work_saved_and_resumes(folder):
     assert "go on with the same command and --resume" in text
     first = loom.load_model("digits.loom.json")
     assert first.metadata["example"] == "digits"
-    interrupt([*words, "--resume"], "resumed at epoch ")
+    interrupt([*words, "--resume"], "resumed after ")
     changed = loom.load_model("digits.loom.json").parameters()[0]["weight"]
     assert (changed != first.parameters()[0]["weight"]).any()
 
