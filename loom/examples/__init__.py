@@ -9,10 +9,15 @@ metrics, accuracy = example.evaluate(net, task)
 """
 
 from loom.errors import ConfigError, known
-from loom.examples import digits, tables
+from loom.examples import digits, sequences, tables, text
 from loom.examples.example import KINDS, Example, Task, train
 
-EXAMPLES: tuple[Example, ...] = (*digits.ROWS, *tables.ROWS)
+EXAMPLES: tuple[Example, ...] = (
+    *digits.ROWS,
+    *tables.ROWS,
+    *sequences.ROWS,
+    *text.ROWS,
+)
 BY_NAME = {row.name: row for row in EXAMPLES}
 
 __all__ = [
