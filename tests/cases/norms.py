@@ -23,9 +23,13 @@ def softmax_twin(layer, w, x, run):
 
 
 def draw_norm(kind, draw):
-    """A row of one value has no variance: epsilon alone carries it."""
+    """A row of one value has no variance: epsilon alone carries it.
+
+    Near zero a norm bends within sqrt(epsilon), which has to be wide beside the step of
+    the differences; the default epsilon is for parity.
+    """
     shape = draw_shape(draw)
-    return kind(shape[-1], draw(st.sampled_from([1e-5, 0.1]))), shape
+    return kind(shape[-1], draw(st.sampled_from([1e-3, 0.1]))), shape
 
 
 def layer_norm_twin(layer, w, x, run):
