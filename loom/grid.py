@@ -133,7 +133,12 @@ class Grid:
             raise type(error)(f"{where}: {error}") from None
         new.index = index
         for source in new.sources():
-            if self._index(*source) >= index:
+            try:
+                at = self._index(*source)
+            except ConfigError as error:
+                name = type(new).__name__
+                raise ConfigError(f"{where} {name}: source {source}: {error}") from None
+            if at >= index:
                 raise ConfigError(
                     f"{where} {type(new).__name__}: expected a source before it, got "
                     f"{source}. Data flows row by row, column by column."
