@@ -11,7 +11,7 @@ import typer
 import loom
 from loom import examples, picture
 from loom.errors import ConfigError, InputError
-from loom.fabric import models, terminal, training
+from loom.fabric import files, models, terminal, training
 from loom.fabric.cli import STOPPED
 from loom.fabric.terminal import say, say_json
 from loom.files import read_bytes, write_atomic
@@ -300,3 +300,7 @@ def draw(
     out = out or Path(f"{model.name.removesuffix('.json')}.svg")
     write_atomic(out, picture.draw(models.load(model, model_id)).encode())
     say(f"drew {out} ({terminal.size(out.stat().st_size)})")
+
+
+app.command()(files.convert)
+app.command()(files.write)

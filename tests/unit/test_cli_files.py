@@ -1,0 +1,41 @@
+"""`loom convert` and `loom write`."""
+
+import numpy as np
+import onnxruntime
+import pytest
+
+import loom
+from loom import examples
+from tests.unit.test_cli import command, error, folder, model  # noqa: F401
+
+
+def test_convert_to_safetensors_and_back_and_to_onnx(model, folder):  # noqa: F811
+    assert "wrote m.safetensors" in command("convert", model, "m.safetensors")
+    command("convert", "m.safetensors", "back.json")
+    command("convert", "back.json", "m.onnx")
+    net, back = loom.load_model(model), loom.load_model("back.json")
+    x = np.random.default_rng(0).random((3, 64), np.float32)
+    y, _ = net.forward_cpu(x)
+    np.testing.assert_array_equal(back.forward_cpu(x)[0], y)
+    assert back.metadata == net.metadata
+    (other,) = onnxruntime.InferenceSession("m.onnx").run(["y"], {"x": x})
+    np.testing.assert_allclose(other, y, rtol=1e-5, atol=1e-5)
+
+
+def test_convert_refuses_what_it_does_not_know(model, folder):  # noqa: F811
+    assert error("convert", model, "m.h5") == (
+        "convert: expected a file that ends in .json, .safetensors, .onnx, got 'm.h5'."
+    )
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_write_continues_a_prompt(folder, seed):  # noqa: F811
+    net, _ = examples.example("alice").build(seed=1)
+    net.save_model("alice.json")
+    text = command("write", "alice.json", "Alice", "--count", 20, "--seed", seed)
+    assert text.startswith("Alice")
+    assert len(text.removesuffix("\n")) == 25
+
+
+def test_write_says_what_to_train(model):  # noqa: F811
+    assert "Train one: loom train alice" in error("write", model, "x")
