@@ -33,6 +33,29 @@ NPM = {
         "5.9.3",
         "10e108c9cf7d5f2879053dff18515fb405abf2ccef63eaaf017d9c571687a1d3",
     ),
+    "@jax-js/jax": (
+        "0.1.25",
+        "6bb85e8f37f497fa0eccf0beb25f1c69225db94e555e82e20a848eaac79db30e",
+    ),
+    "@tensorflow/tfjs": (
+        "4.22.0",
+        "56505c191e24116787477b3bb5bb1cc0cf1c2bdce8112b9c402a8a2d31cf2f00",
+    ),
+    "@tensorflow/tfjs-backend-wasm": (
+        "4.22.0",
+        "5cd6f5e18657c12fb94f4ec3dcef485c8c1a9ca39f3ef1d261c1cb13c1a231c3",
+    ),
+    "onnxruntime-web": (
+        "1.30.0",
+        "d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71",
+    ),
+}
+# Where `python -m bench web --peers` serves them.
+PEERS = {
+    "jax": "@jax-js/jax",
+    "tfjs": "@tensorflow/tfjs",
+    "tfjs-backend-wasm": "@tensorflow/tfjs-backend-wasm",
+    "onnxruntime-web": "onnxruntime-web",
 }
 # The npm package of Pyodide holds no packages; they are on its CDN and, where that
 # cannot be reached, in this distribution, which carries a copy of them.
