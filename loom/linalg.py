@@ -45,6 +45,11 @@ def fused(x: Array, w: Array, b: Array, activation: int) -> Array | None:
     return None if simd is None else _simd_matmul(x, w, None, b, activation)
 
 
+def has_kernels() -> bool:
+    """Whether it is worth making room for a kernel's results."""
+    return simd is not None
+
+
 def by_kernel(name: str, *arguments) -> bool:
     """Run a kernel of `loom.kernels` by name; False where the caller has to do it."""
     return simd is not None and getattr(simd, name)(*arguments)
@@ -83,6 +88,15 @@ def softmax(x: Array, out: Array | None = None) -> Array:
     out = np.subtract(x, x.max(axis=-1, keepdims=True), out=out)
     np.exp(out, out=out)
     return np.divide(out, out.sum(axis=-1, keepdims=True), out=out)
+
+
+def exp_rows(x: Array, total: Array) -> Array:
+    """x = exp(x - max) over the last axis, in place; its sums to total (..., 1)."""
+    if not by_kernel("exp_rows", x, x, total):
+        x -= x.max(axis=-1, keepdims=True)
+        np.exp(x, out=x)
+        np.sum(x, axis=-1, keepdims=True, out=total)
+    return x
 
 
 def softmax_backward(dy: Array, y: Array) -> Array:
@@ -129,6 +143,7 @@ class ImageWindows:
         oh, ow = (hp - k) // s + 1, (wp - k) // s + 1
         taps = c * k * k
         self.samples, self._padding, self._kernel = n, p, k
+        self._window = k, s, p
         self._padded = np.zeros((n, c, hp, wp), dtype)
         self._inner = self._padded[:, :, p : p + h, p : p + w]
         self._shifts = strided(
@@ -160,8 +175,17 @@ class ImageWindows:
         weight = packed[:, :-1].reshape(shape).transpose(0, 1, 3, 2)
         return np.ascontiguousarray(weight), packed[:, -1].copy()
 
+    @staticmethod
+    def direct(x: Array, w: Array, out: Array, *window: int) -> bool:
+        """out = w over the windows of x, without a matrix of them; window is (kernel,
+        stride, padding). False where no kernel does it.
+        """
+        return by_kernel("convolve", x, w, out, *window)
+
     def gather(self, x: Array) -> None:
         """Take the windows of x (n, C, H, W)."""
+        if by_kernel("gather", x, self._columns, None, *self._window):
+            return
         np.copyto(self._inner, x)
         np.copyto(self._shifted, self._shifts)
         np.copyto(self._taps, self._rows)
@@ -195,6 +219,8 @@ class ImageWindows:
             matmul(w, rows, columns.reshape(len(columns), -1))
         else:
             matmul(w, dv, columns.transpose(1, 0, 2))
+        if by_kernel("scatter", self._columns, out, None, *self._window):
+            return
         self._shifted.fill(0)
         for i in range(self._kernel):
             self._rows[:, :, i] += self._taps[:, :, i]
@@ -244,6 +270,11 @@ class SequenceWindows:
         f, c, k = shape
         weight = packed[:-1].reshape(k, c, f).transpose(2, 1, 0)
         return np.ascontiguousarray(weight), packed[-1].copy()
+
+    @staticmethod
+    def direct(x: Array, w: Array, out: Array, *window) -> bool:
+        """False: its rows are contiguous as they are."""
+        return False
 
     def gather(self, x: Array) -> None:
         """Take the windows of x (n, T, C)."""

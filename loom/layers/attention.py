@@ -134,9 +134,8 @@ class MultiHeadAttention(Parted):
             qkv[samples] += p["qkv_bias"]
             self._place(q[samples], k[samples])
             for tile in tiles.of(samples):
-                e = tiles.scores(q, k, tile)
                 total, out = inverse[tile.queries], heads[tile.queries]
-                np.sum(e, axis=-1, keepdims=True, out=total)
+                e = tiles.scores(q, k, tile, total)
                 np.reciprocal(total, out=total)
                 matmul(e, v[tile.keys], out=out)
                 out *= total

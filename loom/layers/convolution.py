@@ -39,10 +39,14 @@ class Convolution(Layer):
         w = self.windows.pack(p["weight"], p["bias"])
         v = np.empty((len(x), *self.output_shape(x.shape[1:])), w.dtype)
         y = v if f.needs == "y" else np.empty_like(v)
-        for at, windows in self._blocks(x, v):
-            windows.gather(x[at])
-            windows.product(w, v[at])
-            f.forward(v[at], y[at])
+        window = self.kernel_size, self.stride, self._padding()
+        if self.windows.direct(x, w, v, *window):
+            f.forward(v, y)
+        else:
+            for at, windows in self._blocks(x, v):
+                windows.gather(x[at])
+                windows.product(w, v[at])
+                f.forward(v[at], y[at])
         return y, ((x, None, y) if f.needs == "y" else (x, v, None))
 
     def backward(self, dy: Array, cache: tuple, need_dx: bool = True):

@@ -9,7 +9,7 @@ from loom.layers.recurrent import (
     gate_weights,
     input_gradient,
 )
-from loom.linalg import matmul
+from loom.linalg import by_kernel, matmul
 
 GATES = "rzn"
 
@@ -67,9 +67,11 @@ class GRU(Recurrent):
         columns = self._columns(x)
         t, b = columns.shape[0] - 1, columns.shape[2]
         w = self._packed()
+        gates = np.empty((t, 4 * h, b), w.dtype)
+        if by_kernel("gru_forward", w, columns, gates):
+            return self._output(columns), (columns, gates)
         half = w.dtype.type(0.5)
         w[: 2 * h] *= half
-        gates = np.empty((t, 4 * h, b), w.dtype)
         steps = zip(columns[:-1], columns[:-1, :h], columns[1:, :h], gates, strict=True)
         for now, old, state, v in steps:
             matmul(w, now, v)
@@ -93,8 +95,24 @@ class GRU(Recurrent):
         t, b = columns.shape[0] - 1, columns.shape[2]
         dy = self._dy_columns(dy, t)
         w = self._packed()
-        recurrent = np.ascontiguousarray(w[: 3 * h, :h].T)
         dv = np.empty((4 * h, t, b), w.dtype)
+        if not by_kernel("gru_backward", w, columns, gates, dy, dv):
+            self._steps_back(w, columns, gates, dy, dv)
+        dv = dv.reshape(4 * h, t * b)
+        dw = matmul(dv, flat_columns(columns).T)
+        of_x = np.r_[: 2 * h, 3 * h : 4 * h]
+        gradients = {
+            "weight_ih": dw[of_x, h + 1 :],
+            "weight_hh": dw[: 3 * h, :h].copy(),
+            "bias": dw[of_x, h],
+            "bias_hn": dw[2 * h : 3 * h, h].copy(),
+        }
+        return input_gradient(dv, w[:, h + 1 :], t) if need_dx else None, gradients
+
+    def _steps_back(self, w, columns, gates, dy, dv) -> None:
+        """The recurrence backward through time: dL/d(pre-activations) to dv."""
+        t, h, b = dy.shape
+        recurrent = np.ascontiguousarray(w[: 3 * h, :h].T)
         d = np.empty((4 * h, b), w.dtype)
         d_r, d_z, d_hidden, d_n = d.reshape(4, h, b)
         dh, carried, scratch = np.zeros((3, h, b), w.dtype)
@@ -121,13 +139,3 @@ class GRU(Recurrent):
             dv[:, k] = d
             matmul(recurrent, d[: 3 * h], dh)
             dh += carried
-        dv = dv.reshape(4 * h, t * b)
-        dw = matmul(dv, flat_columns(columns).T)
-        of_x = np.r_[: 2 * h, 3 * h : 4 * h]
-        gradients = {
-            "weight_ih": dw[of_x, h + 1 :],
-            "weight_hh": dw[: 3 * h, :h].copy(),
-            "bias": dw[of_x, h],
-            "bias_hn": dw[2 * h : 3 * h, h].copy(),
-        }
-        return input_gradient(dv, w[:, h + 1 :], t) if need_dx else None, gradients

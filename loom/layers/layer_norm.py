@@ -3,7 +3,13 @@
 import numpy as np
 
 from loom.layers.base import EVALUATE, Array, Run, Shape, Weight
-from loom.layers.norm import Norm, column_sum, row_mean
+from loom.layers.norm import (
+    Norm,
+    column_sum,
+    norm_backward_by_kernel,
+    norm_by_kernel,
+    row_mean,
+)
 
 
 class LayerNorm(Norm):
@@ -33,23 +39,29 @@ class LayerNorm(Norm):
 
     def forward(self, x: Array, run: Run = EVALUATE) -> tuple[Array, tuple]:
         """In two passes: the variance of what the mean was taken from."""
+        p = self.parameters
+        if done := norm_by_kernel(x, p["weight"], p["bias"], self.epsilon):
+            return done
         rows = x - x.mean(axis=-1, keepdims=True)
         scale = row_mean(rows, rows)
         scale += x.dtype.type(self.epsilon)
         np.sqrt(scale, out=scale)
         np.reciprocal(scale, out=scale)
         rows *= scale
-        y = rows * self.parameters["weight"]
-        y += self.parameters["bias"]
+        y = rows * p["weight"]
+        y += p["bias"]
         return y, (rows, scale)
 
     def backward(self, dy: Array, cache: tuple, need_dx: bool = True):
         """dx = (g - mean(g) - r mean(g r)) scale, with g = dy weight, r the rows."""
         rows, scale = cache
+        weight = self.parameters["weight"]
+        if done := norm_backward_by_kernel(dy, rows, scale, weight, True, need_dx):
+            return done
         gradients = {"weight": column_sum(dy * rows), "bias": column_sum(dy)}
         if not need_dx:
             return None, gradients
-        dx = dy * self.parameters["weight"]
+        dx = dy * weight
         along = row_mean(dx, rows)
         dx -= dx.mean(axis=-1, keepdims=True)
         dx -= rows * along

@@ -6,7 +6,7 @@ import numpy as np
 
 from loom.errors import ShapeError
 from loom.layers.base import Array, Field, Layer, Shape, batch_text
-from loom.linalg import row_sum
+from loom.linalg import by_kernel, has_kernels, row_sum
 
 
 class Norm(Layer):
@@ -53,3 +53,33 @@ def row_mean(a: Array, b: Array) -> Array:
 def column_sum(a: Array) -> Array:
     """Sum over all axes but the last."""
     return a.reshape(prod(a.shape[:-1]), a.shape[-1]).sum(axis=0)
+
+
+def norm_by_kernel(
+    x: Array, weight: Array, bias: Array | None, epsilon: float
+) -> tuple[Array, tuple] | None:
+    """y and the cache of a norm in one pass (RMSNorm without a bias), or None."""
+    if not has_kernels():
+        return None
+    rows, y = np.empty_like(x), np.empty_like(x)
+    scale = np.empty((*x.shape[:-1], 1), x.dtype)
+    plain = bias is None
+    if by_kernel("norm", x, weight, bias, epsilon, plain, rows, scale, y):
+        return y, (rows, scale)
+    return None
+
+
+def norm_backward_by_kernel(
+    dy: Array, rows: Array, scale: Array, weight: Array, biased: bool, need_dx: bool
+) -> tuple[Array | None, dict[str, Array]] | None:
+    """dx and the gradients of a norm in one pass, or None."""
+    if not has_kernels():
+        return None
+    dx = np.empty_like(dy) if need_dx else None
+    gradients = {"weight": np.zeros_like(weight)}
+    if biased:
+        gradients["bias"] = np.zeros_like(weight)
+    arrays = dx, gradients["weight"], gradients.get("bias")
+    if by_kernel("norm_backward", dy, rows, scale, weight, not biased, *arrays):
+        return dx, gradients
+    return None

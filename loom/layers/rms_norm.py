@@ -3,7 +3,13 @@
 import numpy as np
 
 from loom.layers.base import EVALUATE, Array, Run, Shape, Weight
-from loom.layers.norm import Norm, column_sum, row_mean
+from loom.layers.norm import (
+    Norm,
+    column_sum,
+    norm_backward_by_kernel,
+    norm_by_kernel,
+    row_mean,
+)
 
 
 class RMSNorm(Norm):
@@ -28,6 +34,8 @@ class RMSNorm(Norm):
 
     def forward(self, x: Array, run: Run = EVALUATE) -> tuple[Array, tuple]:
         """One reduction a row."""
+        if done := norm_by_kernel(x, self.parameters["weight"], None, self.epsilon):
+            return done
         scale = row_mean(x, x)
         scale += x.dtype.type(self.epsilon)
         np.sqrt(scale, out=scale)
@@ -38,10 +46,13 @@ class RMSNorm(Norm):
     def backward(self, dy: Array, cache: tuple, need_dx: bool = True):
         """dx = (g - r mean(g r)) scale, with g = dy weight, r the rows."""
         rows, scale = cache
+        weight = self.parameters["weight"]
+        if done := norm_backward_by_kernel(dy, rows, scale, weight, False, need_dx):
+            return done
         gradients = {"weight": column_sum(dy * rows)}
         if not need_dx:
             return None, gradients
-        dx = dy * self.parameters["weight"]
+        dx = dy * weight
         dx -= rows * row_mean(dx, rows)
         dx *= scale
         return dx, gradients

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from loom.layers.base import Array
-from loom.linalg import matmul
+from loom.linalg import exp_rows, matmul
 
 TILE = 1 << 18  # scores in work at once: 1 MB, and as much for their gradient
 ROWS = 128  # queries in work at once at least, where a sequence has them
@@ -38,6 +38,7 @@ class Tiles:
         size = min(step, b) * self.heads * self.rows * t
         self._one = np.empty(size, dtype)
         self._two = None
+        self._total = np.empty(size // t, dtype)
 
     def of(self, samples: slice) -> Iterator[Tile]:
         """The tiles of some samples; rows from the last, which sees every key."""
@@ -60,15 +61,21 @@ class Tiles:
                     end == t,
                 )
 
-    def scores(self, q: Array, k: Array, tile: Tile) -> Array:
-        """exp(s - max(s)) with s = q k^T, zero for a later key if causal."""
+    def scores(
+        self, q: Array, k: Array, tile: Tile, total: Array | None = None
+    ) -> Array:
+        """exp(s - max(s)) with s = q k^T, zero for a later key if causal.
+
+        total (..., rows, 1), if wanted, receives the sums.
+        """
         e = _shaped(self._one, tile.shape)
         matmul(q[tile.queries], k[tile.keys].swapaxes(-1, -2), out=e)
         if self.causal:
             rows = tile.shape[2]
             e[..., -rows:] += self._future[:rows, :rows]
-        e -= e.max(axis=-1, keepdims=True)
-        return np.exp(e, out=e)
+        if total is None:
+            total = _shaped(self._total, (*tile.shape[:3], 1))
+        return exp_rows(e, total)
 
     def second(self, tile: Tile) -> Array:
         """Another array of the tile's shape, for the scores' gradient."""

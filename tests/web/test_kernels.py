@@ -15,7 +15,7 @@ import pytest
 from tools.wasm.assemble import DIST
 from tools.wasm.server import Handler, Server
 
-HERE = Path(__file__).parent
+CHECKS = Path(__file__).with_name("checks")
 RELAXED = "--experimental-wasm-relaxed-simd"  # an option of Node 20, no longer of 24
 
 
@@ -25,13 +25,13 @@ def missing(what: str) -> None:
 
 
 class CheckHandler(Handler):
-    """web/dist, this folder as /checks/, and a place for a page's result."""
+    """web/dist, the checks as /checks/, and a place for a page's result."""
 
     results: queue.Queue
 
     def translate_path(self, path: str) -> str:
         if path.startswith("/checks/"):
-            return str(HERE / Path(path).name)
+            return str(CHECKS / Path(path).name)
         return super().translate_path(path)
 
     def do_POST(self) -> None:
@@ -49,7 +49,7 @@ def checks(server) -> Iterator[tuple[str, queue.Queue]]:
     with Server(("127.0.0.1", 0), partial(handler, directory=str(DIST))) as local:
         thread = threading.Thread(target=local.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{local.server_port}/checks/kernel_host.html", results
+        yield f"http://127.0.0.1:{local.server_port}/checks/index.html", results
         local.shutdown()
         thread.join()
 
@@ -66,7 +66,7 @@ def in_node(*options: str) -> dict:
     if not node:
         missing("Node")
     done = subprocess.run(
-        [node, *options, HERE / "kernel_host.mjs", f"{DIST / 'runtime'}/"],
+        [node, *options, CHECKS / "host.mjs", f"{DIST / 'runtime'}/"],
         capture_output=True,
         text=True,
         timeout=300,

@@ -2,8 +2,10 @@
  *
  * Built as `_simd` (SIMD128) and `_relaxed` (with relaxed SIMD) from the same files. */
 #include "buffers.h"
+#include "convolution.h"
 #include "elementwise.h"
 #include "gemm.h"
+#include "norm.h"
 #include "optimizers.h"
 #include "recurrent.h"
 #include "softmax.h"
@@ -30,10 +32,10 @@ static Matrix matrix(const Array *a) {
   return (Matrix){a->data, a->stride[row], a->stride[row + 1]};
 }
 
-/* Steps through the leading axes of out; an axis of 1, or none, repeats. */
-static int leading_offset(const Array *a, const Array *out, int index) {
+/* Steps through all but the last `inner` axes of out; an axis of 1, or none, repeats. */
+static int offset_of(const Array *a, const Array *out, int inner, int index) {
   int offset = 0;
-  for (int axis = out->rank - 3; axis >= 0; axis--) {
+  for (int axis = out->rank - 1 - inner; axis >= 0; axis--) {
     int at = index % out->shape[axis], own = axis - (out->rank - a->rank);
     index /= out->shape[axis];
     if (own >= 0 && a->shape[own] != 1) offset += at * a->stride[own];
@@ -67,9 +69,9 @@ static int product(Array *a, Array *b, Array *out, const Array *bias, int activa
   Finish finish = {bias->data, activation};
   for (int i = 0; i < count; i++) {
     Matrix left = matrix(a), right = matrix(b);
-    left.data += leading_offset(a, out, i);
-    right.data += leading_offset(b, out, i);
-    float *to = out->data + leading_offset(out, out, i);
+    left.data += offset_of(a, out, 2, i);
+    right.data += offset_of(b, out, 2, i);
+    float *to = out->data + offset_of(out, out, 2, i);
     if (turned) { /* out^T = b^T a^T */
       Matrix flipped = {right.data, right.columns, right.rows};
       right = (Matrix){left.data, left.columns, left.rows};
@@ -127,6 +129,22 @@ METHOD(softmax) {
   return finish(&arrays, 1);
 }
 
+/* exp_rows(x, y, total): y = exp(x - max) over the last axis, total (..., 1) its sums */
+METHOD(exp_rows) {
+  EXPECT(3);
+  Array x = TAKE(0, READ), y = TAKE(1, WRITE), total = TAKE(2, WRITE);
+  if (arrays.refused || !alike(&x, &y) || tangled(&x, &y) || !x.rank || !x.size)
+    return finish(&arrays, 0);
+  int n = x.shape[x.rank - 1], rows = x.size / n;
+  if (total.size != rows || total.rank != x.rank || overlap(&total, &y) ||
+      total.shape[total.rank - 1] != 1)
+    return finish(&arrays, 0);
+  for (int i = 0; i < rows; i++)
+    total.data[offset_of(&total, &x, 1, i)] =
+        exp_row(x.data + i * n, y.data + i * n, n);
+  return finish(&arrays, 1);
+}
+
 /* softmax_backward(dy, y, dx) */
 METHOD(softmax_backward) {
   EXPECT(3);
@@ -138,6 +156,116 @@ METHOD(softmax_backward) {
   for (int i = 0; i < dx.size; i += n)
     softmax_row_backward(dy.data + i, y.data + i, dx.data + i, n);
   return finish(&arrays, 1);
+}
+
+/* Numbers from args[first] on, in order. */
+static int scalars(PyObject *const *args, int first, int count, double *to) {
+  for (int i = 0; i < count; i++) {
+    to[i] = PyFloat_AsDouble(args[first + i]);
+    if (to[i] == -1 && PyErr_Occurred()) {
+      PyErr_Clear();
+      return 0;
+    }
+  }
+  return 1;
+}
+
+/* Whether a is (n,) with contiguous values, or None where it may be. */
+static int vector(const Array *a, int n, int optional) {
+  return (!a->data && optional) || (a->rank == 1 && a->shape[0] == n && contiguous(a));
+}
+
+/* norm(x, w, b or None, epsilon, plain, rows, scale (..., 1), y) */
+METHOD(norm) {
+  EXPECT(8);
+  Array x = TAKE(0, READ), w = TAKE(1, READ), b = TAKE(2, MAY_READ);
+  Array rows = TAKE(5, WRITE), scale = TAKE(6, WRITE), y = TAKE(7, WRITE);
+  double given[2];
+  int n = x.rank ? x.shape[x.rank - 1] : 0;
+  if (arrays.refused || !n || !scalars(args, 3, 2, given) || !alike(&x, &rows) ||
+      !alike(&x, &y) || !vector(&w, n, 0) || !vector(&b, n, 1) || !contiguous(&scale) ||
+      scale.size * n != x.size || overlap(&rows, &y) || overlap(&x, &rows) ||
+      overlap(&w, &y) || overlap(&b, &y))
+    return finish(&arrays, 0);
+  for (int i = 0; i < scale.size; i++)
+    norm_row(x.data + i * n, w.data, b.data, given[0], given[1] != 0, rows.data + i * n,
+             scale.data + i, y.data + i * n, n);
+  return finish(&arrays, 1);
+}
+
+/* norm_backward(dy, rows, scale, w, plain, dx or None, dw, db or None); adds to dw, db */
+METHOD(norm_backward) {
+  EXPECT(8);
+  Array dy = TAKE(0, READ), rows = TAKE(1, READ), scale = TAKE(2, READ);
+  Array w = TAKE(3, READ), dx = TAKE(5, MAY_WRITE), dw = TAKE(6, WRITE);
+  Array db = TAKE(7, MAY_WRITE);
+  double plain;
+  int n = dy.rank ? dy.shape[dy.rank - 1] : 0;
+  if (arrays.refused || !n || !scalars(args, 4, 1, &plain) || !alike(&dy, &rows) ||
+      (dx.data && (!alike(&dy, &dx) || overlap(&dx, &dy) || overlap(&dx, &rows))) ||
+      !vector(&w, n, 0) || !vector(&dw, n, 0) || !vector(&db, n, 1) ||
+      !contiguous(&scale) || scale.size * n != dy.size)
+    return finish(&arrays, 0);
+  for (int i = 0; i < scale.size; i++)
+    norm_row_backward(dy.data + i * n, rows.data + i * n, scale.data[i], w.data,
+                      plain != 0, dx.data ? dx.data + i * n : 0, dw.data, db.data, n);
+  return finish(&arrays, 1);
+}
+
+/* Convolution ------------------------------------------------------------------------ */
+
+/* x (n, C, H, W) with kernel, stride and padding from args[3] on. */
+static int images(const Array *x, PyObject *const *args, Images *g) {
+  double given[3];
+  if (x->rank != 4 || !contiguous(x) || !scalars(args, 3, 3, given)) return 0;
+  *g = (Images){x->shape[0], x->shape[1], x->shape[2], x->shape[3],
+                given[0],    given[1],    given[2],    0, 0};
+  if (g->kernel < 1 || g->stride < 1 || g->padding < 0) return 0;
+  int rows = g->height + 2 * g->padding - g->kernel;
+  int columns = g->width + 2 * g->padding - g->kernel;
+  g->out_height = rows / g->stride + 1;
+  g->out_width = columns / g->stride + 1;
+  return rows >= 0 && columns >= 0 && g->channels > 0;
+}
+
+/* convolve(x, w, y, kernel, stride, padding) */
+METHOD(py_convolve) {
+  EXPECT(6);
+  Array x = TAKE(0, READ), w = TAKE(1, READ), y = TAKE(2, WRITE);
+  Images g;
+  if (arrays.refused || !images(&x, args, &g)) return finish(&arrays, 0);
+  int taps = g.channels * g.kernel * g.kernel;
+  int fit = w.rank == 2 && w.shape[1] == taps + 1 && contiguous(&w) && y.rank == 4 &&
+            y.shape[0] == g.samples && y.shape[1] == w.shape[0] &&
+            y.shape[2] == g.out_height && y.shape[3] == g.out_width &&
+            contiguous(&y) && !overlap(&x, &y) && !overlap(&w, &y);
+  return finish(&arrays, fit && convolve(g, w.shape[0], x.data, w.data, y.data));
+}
+
+/* Whether columns are (C K K or more, n, OH OW), as contiguous memory. */
+static int columns_of(const Array *columns, const Array *x, Images g) {
+  return columns->rank == 3 && contiguous(columns) && !overlap(columns, x) &&
+         columns->shape[0] >= g.channels * g.kernel * g.kernel &&
+         columns->shape[1] == g.samples &&
+         columns->shape[2] == g.out_height * g.out_width;
+}
+
+/* gather(x, columns, None, kernel, stride, padding) */
+METHOD(gather) {
+  EXPECT(6);
+  Array x = TAKE(0, READ), columns = TAKE(1, WRITE);
+  Images g;
+  int fit = !arrays.refused && images(&x, args, &g) && columns_of(&columns, &x, g);
+  return finish(&arrays, fit && gather_windows(g, x.data, columns.data));
+}
+
+/* scatter(columns, x, None, kernel, stride, padding) */
+METHOD(scatter) {
+  EXPECT(6);
+  Array columns = TAKE(0, READ), x = TAKE(1, WRITE);
+  Images g;
+  int fit = !arrays.refused && images(&x, args, &g) && columns_of(&columns, &x, g);
+  return finish(&arrays, fit && scatter_windows(g, columns.data, x.data));
 }
 
 /* Recurrent layers ------------------------------------------------------------------- */
@@ -208,19 +336,32 @@ METHOD(py_rnn_backward) {
   return finish(&arrays, fit && rnn_backward(e, turned, columns.data, dy.data, dv.data));
 }
 
-/* Optimizers ------------------------------------------------------------------------- */
-
-/* Numbers from args[first] on, in order. */
-static int scalars(PyObject *const *args, int first, int count, double *to) {
-  for (int i = 0; i < count; i++) {
-    to[i] = PyFloat_AsDouble(args[first + i]);
-    if (to[i] == -1 && PyErr_Occurred()) {
-      PyErr_Clear();
-      return 0;
-    }
-  }
-  return 1;
+/* gru_forward(w, columns, gates) */
+METHOD(py_gru_forward) {
+  EXPECT(3);
+  Array w = TAKE(0, READ), columns = TAKE(1, WRITE), gates = TAKE(2, WRITE);
+  Extent e;
+  int h = gates.shape[1] / 4;
+  int fit = !arrays.refused && extent_of(&columns, h, &e) &&
+            is(&w, 2, 4 * h, e.rows, 0) && is(&gates, 3, e.steps, 4 * h, e.batch);
+  return finish(&arrays, fit && gru_forward(e, w.data, columns.data, gates.data));
 }
+
+/* gru_backward(w, columns, gates, dy, dv) */
+METHOD(py_gru_backward) {
+  EXPECT(5);
+  Array w = TAKE(0, READ), columns = TAKE(1, READ), gates = TAKE(2, READ);
+  Array dy = TAKE(3, READ), dv = TAKE(4, WRITE);
+  Extent e;
+  int h = gates.shape[1] / 4;
+  int fit = !arrays.refused && extent_of(&columns, h, &e) &&
+            is(&w, 2, 4 * h, e.rows, 0) && is(&gates, 3, e.steps, 4 * h, e.batch) &&
+            is(&dy, 3, e.steps, h, e.batch) && is(&dv, 3, 4 * h, e.steps, e.batch);
+  return finish(&arrays, fit && gru_backward(e, w.data, columns.data, gates.data, dy.data,
+                                             dv.data));
+}
+
+/* Optimizers ------------------------------------------------------------------------- */
 
 /* sgd(w, g, m or None, rate, decay, momentum, nesterov) */
 METHOD(sgd) {
@@ -261,6 +402,19 @@ static PyMethodDef methods[] = {
     {"forward", forward, METH_FASTCALL, "(activation, v, y) -> done"},
     {"backward", backward, METH_FASTCALL, "(activation, dy, v or y, d) -> done"},
     {"softmax", softmax, METH_FASTCALL, "(x, y) -> done"},
+    {"exp_rows", exp_rows, METH_FASTCALL, "(x, y, total) -> done"},
+    {"norm", norm, METH_FASTCALL, "(x, w, b, epsilon, plain, rows, scale, y) -> done"},
+    {"norm_backward", norm_backward, METH_FASTCALL,
+     "(dy, rows, scale, w, plain, dx, dw, db) -> done"},
+    {"convolve", py_convolve, METH_FASTCALL,
+     "(x, w, y, kernel, stride, padding) -> done"},
+    {"gather", gather, METH_FASTCALL,
+     "(x, columns, None, kernel, stride, padding) -> done"},
+    {"scatter", scatter, METH_FASTCALL,
+     "(columns, x, None, kernel, stride, padding) -> done"},
+    {"gru_forward", py_gru_forward, METH_FASTCALL, "(w, columns, gates) -> done"},
+    {"gru_backward", py_gru_backward, METH_FASTCALL,
+     "(w, columns, gates, dy, dv) -> done"},
     {"softmax_backward", softmax_backward, METH_FASTCALL, "(dy, y, dx) -> done"},
     {"lstm_forward", py_lstm_forward, METH_FASTCALL,
      "(w, columns, gates, cells, squashed) -> done"},

@@ -1,6 +1,7 @@
-/* The steps through time of RNN and LSTM. One product a step with the weights packed
+/* The steps through time of RNN, LSTM and GRU. One product a step with the weights packed
  * once, then the gates in one pass over the step's (H, B) blocks. Formulas and layouts:
- * loom/layers/lstm.py and rnn.py. */
+ * loom/layers/lstm.py,
+ * gru.py and rnn.py. */
 #include "recurrent.h"
 
 #include "elementwise.h"
@@ -106,6 +107,62 @@ int lstm_backward(Extent e, const float *w, const float *gates, const float *cel
       PUT(d + 2 * n, mul(mul(mul(f, sub(one, f)), GET(old)), c));
       PUT(d + 3 * n, mul(mul(mul(sub(one, g), add(one, g)), i), c));
       PUT(dc, mul(c, f));
+    })
+    spread(d, 4 * e.hidden, e, t, dv);
+    done = multiply(&step, d, dh);
+  }
+  end(&step);
+  free(d);
+  return done;
+}
+
+int gru_forward(Extent e, const float *w, float *columns, float *gates) {
+  int n = e.hidden * e.batch, size = e.rows * e.batch;
+  Step step;
+  if (!begin(&step, 4 * e.hidden, e.rows, e.batch, (Matrix){w, e.rows, 1})) return 0;
+  int done = 1;
+  for (int t = 0; t < e.steps && done; t++) {
+    float *v = gates + t * 4 * n, *old = columns + t * size, *next = old + size;
+    done = multiply(&step, old, v);
+    GATES(n, {
+      v4 r = sigmoid4(GET(v)), z = sigmoid4(GET(v + n));
+      v4 g = tanh4(fma4(r, GET(v + 2 * n), GET(v + 3 * n)));
+      PUT(v, r);
+      PUT(v + n, z);
+      PUT(v + 3 * n, g);
+      PUT(next, fma4(z, sub(GET(old), g), g));
+    })
+  }
+  end(&step);
+  return done;
+}
+
+int gru_backward(Extent e, const float *w, const float *columns, const float *gates,
+                 const float *dy, float *dv) {
+  int n = e.hidden * e.batch;
+  float *d = malloc(sizeof(float) * (unsigned long)n * 6);
+  if (!d) return 0;
+  float *dh = d + 4 * n, *carried = dh + n;
+  Step step;
+  if (!begin(&step, e.hidden, 3 * e.hidden, e.batch, (Matrix){w, 1, e.rows})) {
+    free(d);
+    return 0;
+  }
+  for (int i = 0; i < 2 * n; i++) dh[i] = 0;
+  int done = 1;
+  for (int t = e.steps - 1; t >= 0 && done; t--) {
+    const float *v = gates + t * 4 * n, *given = dy + t * n;
+    const float *old = columns + t * e.rows * e.batch;
+    v4 one = splat(1);
+    GATES(n, {
+      v4 r = GET(v), z = GET(v + n), g = GET(v + 3 * n);
+      v4 h = add(add(GET(dh), GET(carried)), GET(given));
+      v4 dn = mul(mul(sub(one, g), add(one, g)), mul(h, sub(one, z)));
+      PUT(d, mul(mul(mul(r, sub(one, r)), GET(v + 2 * n)), dn));
+      PUT(d + n, mul(mul(mul(z, sub(one, z)), sub(GET(old), g)), h));
+      PUT(d + 2 * n, mul(dn, r));
+      PUT(d + 3 * n, dn);
+      PUT(carried, mul(h, z));
     })
     spread(d, 4 * e.hidden, e, t, dv);
     done = multiply(&step, d, dh);

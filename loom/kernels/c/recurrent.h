@@ -16,6 +16,12 @@ int lstm_forward(Extent e, const float *w, float *columns, float *gates, float *
 /* dy (T, H, B) -> dv (4 H, T, B); w's first H columns meet the state. */
 int lstm_backward(Extent e, const float *w, const float *gates, const float *cells,
                   const float *squashed, const float *dy, float *dv);
+/* All steps of loom/layers/gru.py: w (4 H, K), gates (T, 4 H, B) in the order r, z, n's
+ * part of h, n. */
+int gru_forward(Extent e, const float *w, float *columns, float *gates);
+/* dy (T, H, B) -> dv (4 H, T, B). */
+int gru_backward(Extent e, const float *w, const float *columns, const float *gates,
+                 const float *dy, float *dv);
 /* All steps of loom/layers/rnn.py: w (H, K), columns (T + 1, K, B). */
 int rnn_forward(Extent e, const float *w, float *columns);
 /* dy (T, H, B) -> dv (H, T, B); w is W_hh transposed. */

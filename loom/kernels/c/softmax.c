@@ -3,7 +3,7 @@
 
 #include "functions.h"
 
-void softmax_row(const float *x, float *y, int n) {
+float exp_row(const float *x, float *y, int n) {
   int i = 0;
   v4 greatest = splat(x[0]);
   for (; i + 4 <= n; i += 4) greatest = wasm_f32x4_pmax(greatest, load(x + i));
@@ -20,9 +20,14 @@ void softmax_row(const float *x, float *y, int n) {
     store_part(y + i, exp_negative(sub(load_part(x + i, n - i), shift)), n - i);
     for (int j = i; j < n; j++) total += y[j];
   }
-  v4 scale = splat(1 / total);
-  for (i = 0; i + 4 <= n; i += 4) store(y + i, mul(load(y + i), scale));
-  for (; i < n; i++) y[i] *= 1 / total;
+  return total;
+}
+
+void softmax_row(const float *x, float *y, int n) {
+  float scale = 1 / exp_row(x, y, n);
+  int i = 0;
+  for (; i + 4 <= n; i += 4) store(y + i, mul(load(y + i), splat(scale)));
+  for (; i < n; i++) y[i] *= scale;
 }
 
 void softmax_row_backward(const float *dy, const float *y, float *dx, int n) {
