@@ -19,6 +19,7 @@ from loom.layers.base import LIMIT, as_floats, batch_text
 
 if TYPE_CHECKING:
     from loom.evaluation import DeviationMetrics
+    from loom.gpu.session import Session
     from loom.training import TrainingConfig, TrainingResult
 
 Array = np.ndarray
@@ -59,6 +60,7 @@ class Network(Grid):
         self._gradients: list[dict[str, Array]] | None = None
         self._flat = False
         self._rows = 0
+        self._gpu: Session | None = None
 
     def set_batch_size(self, batch_size: int) -> None:
         """How many samples a flat array holds."""
@@ -85,15 +87,9 @@ class Network(Grid):
         """
         if self._plan is None or self._caches is None:
             raise ConfigError("backward_cpu: run forward_cpu first.")
-        shape = (self._rows, *self._prepare())
-        dy = self._array(gradient, "backward_cpu")
-        if dy.size != prod(shape) or (dy.ndim > 1 and dy.shape[0] != self._rows):
-            raise ShapeError(
-                f"backward_cpu: expected dL/dy of shape {shape} as forward_cpu "
-                f"returned, got {dy.shape}."
-            )
+        dy = self._output_gradient(gradient, self._rows, "backward_cpu")
         start = perf_counter_ns()
-        dx = self.backward(dy.reshape(shape))
+        dx = self.backward(dy)
         elapsed = perf_counter_ns() - start
         return (dx.reshape(-1) if self._flat else dx), elapsed
 
@@ -151,6 +147,61 @@ class Network(Grid):
             for name, gradient in gradients.items():
                 layer.parameters[name] -= learning_rate * gradient
 
+    # On a GPU ----------------------------------------------------------------------
+
+    def init_gpu(self, precision: str = "f32", devices: str = "one") -> None:
+        """Open the GPU that LOOM_GPU chooses (loom.gpu.detector) for this network.
+
+        precision "f16" stores weights and activations in halves, and computes in
+        float32; "auto" does so where the GPU can. devices "all" trains on every GPU of
+        the machine, each with a share of the batch. Raises DeviceError: no GPU, or one
+        that cannot do it, and what to do.
+        """
+        from loom.gpu.session import open_session
+
+        self.release_gpu()
+        self._gpu = open_session(self, precision, devices)
+
+    def forward_gpu(self, inputs: Array) -> tuple[Array, int]:
+        """As forward_cpu, on the GPU (opened if it is not); time with both transfers.
+
+        Weights changed in Python since are sent first.
+        """
+        x = self._samples(inputs, "forward_gpu")
+        session = self.session()
+        start = perf_counter_ns()
+        y = session.forward(x)
+        elapsed = perf_counter_ns() - start
+        return (y.reshape(-1) if self._flat else y), elapsed
+
+    def backward_gpu(self, gradient: Array) -> tuple[Array, int]:
+        """As backward_cpu, of the last forward_gpu; keeps every gradient there."""
+        if self._gpu is None or self._gpu.rows == 0:
+            raise ConfigError("backward_gpu: run forward_gpu first.")
+        dy = self._output_gradient(gradient, self._gpu.rows, "backward_gpu")
+        start = perf_counter_ns()
+        dx = self._gpu.backward(dy)
+        elapsed = perf_counter_ns() - start
+        self._gradients = None
+        return (dx.reshape(-1) if self._flat else dx), elapsed
+
+    def release_gpu(self) -> None:
+        """Bring the weights back and free everything on the GPU."""
+        if self._gpu is not None:
+            self._gpu.close()
+            self._gpu = None
+
+    def gpu_info(self) -> dict[str, Any]:
+        """The GPU's report, the precision, and the bytes that lie on it."""
+        return self.session().info()
+
+    @python_only
+    def session(self) -> "Session":
+        """The network on its GPU, opened if it is not."""
+        if self._gpu is None:
+            self.init_gpu()
+        return self._gpu
+
     # Parameters and gradients ----------------------------------------------------
 
     def parameters(self) -> list[dict[str, Array]]:
@@ -159,6 +210,8 @@ class Network(Grid):
 
     def gradients(self) -> list[dict[str, Array]]:
         """For each layer, dL/dw by parameter name, from the last backward pass."""
+        if self._gradients is None and self._gpu and self._gpu.has_gradients:
+            self._gradients = self._gpu.gradients()
         if self._plan is None or self._gradients is None:
             raise ConfigError("gradients: run forward_cpu and backward_cpu first.")
         return self._gradients
@@ -317,6 +370,18 @@ class Network(Grid):
                 f"(B, {size}), got {x.shape}."
             )
         return x.reshape(-1, *self.input_shape)
+
+    def _output_gradient(self, gradient: Any, rows: int, where: str) -> Array:
+        """dL/dy as (rows, *output shape)."""
+        shape = (rows, *self._prepare())
+        dy = self._array(gradient, where)
+        if dy.size != prod(shape) or (dy.ndim > 1 and dy.shape[0] != rows):
+            forward = where.replace("backward", "forward")
+            raise ShapeError(
+                f"{where}: expected dL/dy of shape {shape} as {forward} returned, "
+                f"got {dy.shape}."
+            )
+        return dy.reshape(shape)
 
     @python_only
     def astype(self, dtype) -> "Network":

@@ -188,9 +188,6 @@ fn decide(@builtin(local_invocation_index) thread: u32) {
     decided.apply = 0u;
     return;
   }
-  if (step.reset == 1u) {
-    decided.status = 0u;
-  }
   if (decided.status == 0u && status != 0u) {
     decided.status = status;
     decided.failed = step.slot;

@@ -8,8 +8,8 @@ struct Step {
   rate: f32,        // learning rate
   share: f32,       // of the batch's rows that are here
   slot: u32,        // where in the ring of losses this step's loss goes
-  reset: u32,       // 1: forget an earlier step that failed
-  unused: array<vec4u, 2>,
+  unused: u32,
+  unused4: array<vec4u, 2>,
 }
 
 @group(0) @binding(9) var<uniform> step: Step;

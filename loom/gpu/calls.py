@@ -69,13 +69,13 @@ def encode(run, commands: list) -> None:
         dispatch(run, x, y, z)
 
 
-def submit(device, commands: list, copies: list) -> int:
-    """Encode commands in one pass, then copies; submit.
+def submit(device, commands: list, copies: list) -> None:
+    """Encode commands in one pass, then copies (source, at, target, at, bytes); submit.
 
-    Copies are (source, offset, target, offset, bytes). Returns the
-    submission's index.
+    Raises for a device that is lost before it submits: wgpu-native ends the process
+    when a submission is refused.
     """
-    with Checked("submit"):
+    with Checked("encode"):
         encoder = lib.wgpuDeviceCreateCommandEncoder(device._internal, _NULL)
         if commands:
             run = lib.wgpuCommandEncoderBeginComputePass(encoder, _NULL)
@@ -89,16 +89,15 @@ def submit(device, commands: list, copies: list) -> int:
         buffer = ffi.new("WGPUCommandBuffer[1]")
         buffer[0] = lib.wgpuCommandEncoderFinish(encoder, _NULL)
         lib.wgpuCommandEncoderRelease(encoder)
-        index = lib.wgpuQueueSubmitForIndex(device.queue._internal, 1, buffer)
+    with Checked("submit"):
+        lib.wgpuQueueSubmit(device.queue._internal, 1, buffer)
         lib.wgpuCommandBufferRelease(buffer[0])
-    return index
 
 
-def wait(device, index: int) -> None:
-    """Return when the submission of that index is done."""
+def wait(device) -> None:
+    """Return when all that was submitted is done."""
     with Checked("wait"):
-        at = ffi.new("WGPUSubmissionIndex *", index)
-        lib.wgpuDevicePoll(device._internal, True, at)
+        lib.wgpuDevicePoll(device._internal, True, _NULL)
 
 
 def write(device, buffer, offset: int, data) -> None:

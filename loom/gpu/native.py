@@ -1,7 +1,6 @@
 """Runs GPU programs through wgpu-py. It knows no layer and no arithmetic."""
 
 import os
-from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,7 +17,7 @@ FEATURES = {  # ours -> wgpu's
     "subgroups": "subgroup",
     "timestamps": "timestamp-query",
 }
-IN_FLIGHT = 3  # submissions that may wait on the device before the host waits
+IN_FLIGHT = 8  # submissions on their way before the host waits for them
 _STORAGE = (
     wgpu.BufferUsage.STORAGE | wgpu.BufferUsage.COPY_DST | wgpu.BufferUsage.COPY_SRC
 )
@@ -60,13 +59,14 @@ class Device:
                 f"the GPU {adapter.info['device']!r} cannot be opened: {error}. "
                 "Close other programs that use it, or update its driver."
             ) from None
+        self.adapter, self.key = adapter, ()
         self.info = dict(adapter.info)
         self.limits = limits_of(adapter)
         self.checked, self.lost, self.live_bytes = checked, False, 0
         self._layouts: dict[tuple, tuple] = {}
         self._modules: dict[str, object] = {}
         self._pipelines: dict[Pipeline, object] = {}
-        self._waiting: deque[int] = deque()
+        self._waiting = 0
 
     # Memory ----------------------------------------------------------------------
 
@@ -111,22 +111,22 @@ class Device:
         out = np.empty(nbytes, np.uint8)
         spin = not self.limits.software
         self._call(calls.read, self.raw, staging, nbytes, out, spin)
-        self._waiting.clear()
+        self._waiting = 0
         return out
 
     # Work ------------------------------------------------------------------------
 
     def submit(self, commands: list, copies: list) -> None:
-        """One submission; waits for an old one where too many are on their way."""
-        self._waiting.append(self._call(calls.submit, self.raw, commands, copies))
-        if len(self._waiting) > IN_FLIGHT:
-            self._call(calls.wait, self.raw, self._waiting.popleft())
+        """One submission; waits for all where too many are on their way."""
+        self._call(calls.submit, self.raw, commands, copies)
+        self._waiting += 1
+        if self._waiting >= IN_FLIGHT:
+            self.finish()
 
     def finish(self) -> None:
         """Return when all that was submitted is done."""
-        if self._waiting:
-            self._call(calls.wait, self.raw, self._waiting[-1])
-            self._waiting.clear()
+        self._call(calls.wait, self.raw)
+        self._waiting = 0
 
     def load(self, program: Program, store: "Store | None" = None) -> "Executable":
         """The program with its buffers, pipelines and bind groups on this device."""
@@ -312,6 +312,18 @@ class Executable:
         if "step" in self._buffers:
             self.device.write(self._buffers["step"], 0, block)
 
+    def take(self, name: str, other: "Executable") -> None:
+        """Set an input to another program's input of the same name and shape."""
+        t = self.program.inputs[name]
+        source = other._buffers[other.program.inputs[name].buffer.name]
+        target = self._buffers[t.buffer.name]
+        size = -(-t.nbytes // 4) * 4
+        self.device.submit([], [(source._internal, 0, target._internal, 0, size)])
+
+    def own_bytes(self) -> int:
+        """Bytes of its buffers, those of the store not counted."""
+        return sum(buffer.size for buffer in self._own)
+
     def run(self, parts: Iterable[str], reads: tuple[str, ...] = ()) -> list:
         """Run passes in one submission; the outputs asked for, as new arrays."""
         commands: list = []
@@ -386,6 +398,25 @@ class Executable:
             ]
             self._staging[reads] = staging, max(at, 8), copies, places
         return self._staging[reads]
+
+
+_opened: dict[tuple, Device] = {}
+
+
+def opened(adapter, number: int = 0, checked: bool = False) -> Device:
+    """The device of an adapter, opened once a process; `number` opens it again."""
+    info = adapter.info
+    names = ("backend_type", "vendor_id", "device_id", "device")
+    key = (*(info[name] for name in names), number, checked)
+    if key not in _opened or _opened[key].lost:
+        _opened[key] = Device(adapter, checked=checked)
+        _opened[key].adapter, _opened[key].key = adapter, key
+    return _opened[key]
+
+
+def reopened(device: Device) -> Device:
+    """A new device in the place of one that was lost."""
+    return opened(device.adapter, *device.key[-2:])
 
 
 def limits_of(adapter) -> Limits:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from loom.errors import ConfigError, DeviceError, known
+from loom.errors import ConfigError, known
 from loom.training.losses import LOSS_NAMES
 from loom.training.optimizers import BY_NAME as OPTIMIZERS
 from loom.training.schedules import BY_NAME as SCHEDULES
@@ -173,11 +173,6 @@ class TrainingConfig:
                 self.checkpoint_path or not getattr(self, key),
                 f"{n[key]} needs {n['checkpoint_path']}, got none.",
                 "Set the file to write.",
-            )
-        if self.use_gpu:
-            raise DeviceError(
-                f"TrainingConfig: {n['use_gpu']} asks for training on the GPU, which "
-                "this version does not have. Leave it out, or set it to false."
             )
 
 

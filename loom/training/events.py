@@ -1,6 +1,7 @@
 """What a training run tells: events on the way, a result at the end."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from math import isfinite
 from typing import Any
 
@@ -57,6 +58,29 @@ class TrainingEvent:
             "EtaSeconds": self.eta_seconds,
             "Validation": validation and validation_to_wire(validation),
         }
+
+
+class LaterEvent(TrainingEvent):
+    """A batch's event on a GPU: the losses are read when they are asked for.
+
+    `read()` gives (loss, average loss); reading waits for the device.
+    """
+
+    def __init__(self, event: TrainingEvent, read: Callable[[], tuple[float, float]]):
+        self._read = read
+        for row in fields(TrainingEvent):
+            if row.name not in ("loss", "average_loss"):
+                setattr(self, row.name, getattr(event, row.name))
+
+    @property
+    def loss(self) -> float:
+        """Of the batch."""
+        return self._read()[0]
+
+    @property
+    def average_loss(self) -> float:
+        """Mean of the epoch so far."""
+        return self._read()[1]
 
 
 @dataclass

@@ -13,9 +13,10 @@ from loom.files import check_writable
 from loom.training import checkpoints
 from loom.training.batches import Batches, targets_of
 from loom.training.config import TrainingConfig
-from loom.training.events import TrainingEvent, TrainingResult
+from loom.training.events import LaterEvent, TrainingEvent, TrainingResult
 from loom.training.losses import loss
 from loom.training.optimizers import BY_NAME as OPTIMIZERS
+from loom.training.optimizers import global_norm
 from loom.training.schedules import learning_rate
 
 Array = np.ndarray
@@ -66,7 +67,7 @@ class Trainer:
         elif not isinstance(config, TrainingConfig):
             config = TrainingConfig.from_wire(config)
         self.net, self.config = net, config
-        self._loss = loss(config.loss_type)
+        self.loss_row = self._loss = loss(config.loss_type)
         self.batches = Batches(net, batches, self._loss, config.batch_size)
         self._validation = self._prepare_validation()
         self.optimizer = OPTIMIZERS[config.optimizer](net, config)
@@ -78,6 +79,12 @@ class Trainer:
         self.samples = 0
         self._rate = learning_rate(config, 0, len(self.batches))
         self._stop = False
+        self._device, self._forward = None, net.forward
+        if config.use_gpu:
+            from loom.gpu.training import DeviceEngine
+
+            self._device = DeviceEngine(self)
+            self._forward = self._device.forward
         self._mark = perf_counter()
         if config.checkpoint_path:
             check_writable(config.checkpoint_path)
@@ -97,6 +104,8 @@ class Trainer:
         """
         self._stop = self.result.stopped = False
         self._mark = perf_counter()
+        if self._device:
+            self._device.begin()
         config, total = self.config, len(self.batches)
         while self.epoch < config.epochs and not self._stop:
             order = self._order()
@@ -104,12 +113,15 @@ class Trainer:
                 yield self._train_batch(order)
                 if self._checkpoint_due():
                     yield self._write_checkpoint()
+            self.settle()
             if self.batch == total:
-                self.result.loss_history.append(self.loss_sum / self.loss_rows)
+                self.result.loss_history.append(self._mean())
                 if self._validation_due():
                     yield from self._validate()
                 yield self._end_epoch()
         self.result.stopped = self.epoch < config.epochs
+        if self._device:
+            self._device.sync()
         if config.checkpoint_path:
             yield self._write_checkpoint()
         yield self._event("stopped" if self.result.stopped else "done")
@@ -123,43 +135,92 @@ class Trainer:
 
     def _train_batch(self, order: Array | None) -> TrainingEvent:
         start = perf_counter()
-        net = self.net
         x, t = self.batches.batch(self.batch, order)
         self._rate = learning_rate(self.config, self.step, len(self.batches))
-        # What overflows is found by the checks; NumPy need not warn as well.
-        with np.errstate(over="ignore", invalid="ignore"):
-            y = net.forward(x, training=True)
-            try:
-                value, dy = self._loss.function(y, t)
-            except InputError as error:
-                raise TrainingError(f"{self._where()}: {error}") from None
-            if not isfinite(value):
-                raise self._not_finite(f"the loss is {value}")
-            net.backward(dy, need_dx=False)
-            try:
-                self.optimizer.step(net.gradients(), self._rate)
-            except TrainingError as error:
-                raise self._not_finite(str(error)) from None
-        rows = len(x)
+        if self._device:
+            entry, value = self._device.step(x, t, self._rate), None
+        else:
+            entry, value = None, self._host_step(x, t)
+            self.loss_sum += value * len(x)
+            self.loss_rows += len(x)
         self.batch += 1
         self.step += 1
-        self.samples += rows
-        self.loss_sum += value * rows
-        self.loss_rows += rows
+        self.samples += len(x)
         self.training_seconds += perf_counter() - start
         event = self._event("batch", value)
+        if entry:
+            event = LaterEvent(event, lambda: self._losses_of(entry))
         every = self.config.print_every_batch
         if every and self.config.verbose and self.batch % every == 0:
             print(
                 f"epoch {event.epoch}/{event.epochs}  batch {event.batch}/"
-                f"{event.batches}  loss {value:.4g}"
+                f"{event.batches}  loss {event.loss:.4g}"
             )
         return event
+
+    def _host_step(self, x: Array, t: Array) -> float:
+        """Forward, loss, backward and update on the CPU; the loss."""
+        net = self.net
+        # What overflows is found by the checks; NumPy need not warn as well.
+        with np.errstate(over="ignore", invalid="ignore"):
+            value, dy = self._checked_loss(net.forward(x, training=True), t)
+            net.backward(dy, need_dx=False)
+            try:
+                self.optimizer.step(net.gradients(), self._rate)
+            except TrainingError as error:
+                raise self.not_finite(str(error)) from None
+        return value
+
+    def _checked_loss(self, y: Array, t: Array) -> tuple[float, Array]:
+        try:
+            value, dy = self._loss.function(y, t)
+        except InputError as error:
+            raise TrainingError(f"{self._where()}: {error}") from None
+        if not isfinite(value):
+            raise self.not_finite(f"the loss is {value}")
+        return value, dy
+
+    # On a GPU losses come later ----------------------------------------------------
+
+    def settle(self) -> None:
+        """Know every loss so far. Raises TrainingError if a step had failed."""
+        if self._device:
+            self.settled(self._device.settle())
+
+    def settled(self, entries: list) -> None:
+        """Count the losses of steps on the device."""
+        for entry in entries:
+            self.loss_sum += entry.loss * entry.rows
+            self.loss_rows += entry.rows
+            entry.average = self.loss_sum / self.loss_rows
+
+    def explain(self) -> None:
+        """Raise what the CPU finds wrong with the present batch, if it finds it too."""
+        x, t = self.batches.batch(self.batch, self._order())
+        with np.errstate(over="ignore", invalid="ignore"):
+            _, dy = self._checked_loss(self.net.forward(x, training=True), t)
+            self.net.backward(dy, need_dx=False)
+            try:
+                global_norm(self.net.gradients())
+            except TrainingError as error:
+                raise self.not_finite(str(error)) from None
+
+    def _losses_of(self, entry) -> tuple[float, float]:
+        if entry.loss is None:
+            self.settle()
+        nothing = float("nan")  # lost with the device
+        if entry.loss is None:
+            return nothing, nothing
+        return entry.loss, entry.average
+
+    def _mean(self) -> float:
+        return self.loss_sum / self.loss_rows if self.loss_rows else float("nan")
 
     def _where(self) -> str:
         return f"epoch {self.epoch + 1}, batch {self.batch + 1} of {len(self.batches)}"
 
-    def _not_finite(self, what: str) -> TrainingError:
+    def not_finite(self, what: str) -> TrainingError:
+        """The error for a loss or gradient that is not finite."""
         clip = self.config.gradient_clip
         advice = f"Set learning_rate below {self._rate:g}"
         if not clip:
@@ -172,7 +233,7 @@ class Trainer:
     # The end of an epoch ---------------------------------------------------------
 
     def _end_epoch(self) -> TrainingEvent:
-        average = self.loss_sum / self.loss_rows
+        average = self._mean()
         result, history = self.result, self.result.validation_history
         evaluated = history and history[-1]["epoch"] == self.epoch + 1
         event = self._event("epoch", average, history[-1] if evaluated else None)
@@ -214,7 +275,7 @@ class Trainer:
         for part in range(parts):
             rows = slice(part * CHUNK, (part + 1) * CHUNK)
             with np.errstate(over="ignore", invalid="ignore"):
-                y = self.net.forward(x[rows])
+                y = self._forward(x[rows])
                 if t is not None:
                     total += self._loss(y, t[rows])[0] * len(y)
             outputs.append(y)
@@ -278,6 +339,9 @@ class Trainer:
         )
 
     def _write_checkpoint(self) -> TrainingEvent:
+        self.settle()
+        if self._device:
+            self._device.sync()
         checkpoints.save(self, self.config.checkpoint_path)
         self._checkpoint_seconds = self.seconds
         return self._event("checkpoint")

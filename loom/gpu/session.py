@@ -1,0 +1,309 @@
+"""A network on a device: its programs, and its arrays kept the same in both places."""
+
+import sys
+import warnings
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from loom.errors import ConfigError, DeviceError, ShapeError, known
+from loom.gpu import native
+from loom.gpu.detector import choose, report
+from loom.gpu.kernels.optimize import RING, WORDS, Control
+from loom.gpu.layout import Layout, Place
+from loom.gpu.lower import lower
+from loom.gpu.mirror import Mirror
+from loom.gpu.native import Device, DeviceLost, Executable, Store
+from loom.gpu.program import ITEM, Buffer
+
+Array = np.ndarray
+KEPT = 8  # programs of a session: batch shapes and modes
+CONTROL_BYTES = 4 * (WORDS + RING)
+DEVICES = ("one", "all")
+PRECISIONS = ("f32", "f16", "auto")
+
+
+class Session:
+    """`net` on one device, from init_gpu to release_gpu.
+
+    Attributes:
+        device: where it runs; another one after a loss.
+        stored: "f32" or "f16".
+        rows: samples of the last forward pass, 0 before one.
+        has_gradients: whether gradients of a backward pass are here.
+    """
+
+    def __init__(self, net, adapter, precision: str = "f32"):
+        if net._dtype != np.float32:
+            raise ConfigError(
+                f"init_gpu: expected a float32 network, got {np.dtype(net._dtype)}. "
+                "A GPU computes in float32; call net.astype('float32') first."
+            )
+        self._net = weakref.ref(net)
+        self.adapter = adapter
+        self.device = native.opened(adapter)
+        self.stored = stored_type(precision, self.device)
+        self.mirror = Mirror(self._send, self._fetch)
+        self.has_gradients = False
+        self.rows = 0
+        self._programs: OrderedDict[tuple, Executable] = OrderedDict()
+        self._begin(net)
+
+    @property
+    def net(self):
+        """The network; sessions do not keep it alive."""
+        return self._net()
+
+    # Passes ----------------------------------------------------------------------
+
+    def forward(self, x: Array) -> Array:
+        """Outputs in evaluation mode; x (B, *input_shape), checked by the network."""
+        self.net.layers[0].check_values(x)
+
+        def run() -> Array:
+            # Once backward was asked for, forward keeps what that needs.
+            program = self.program(len(x), self._mode)
+            program.write("x", x)
+            self.mirror.push()
+            self._last, self.rows = program, len(x)
+            return program.run(["forward"], ("y",))[0]
+
+        return self.guard(run)
+
+    def backward(self, dy: Array) -> Array:
+        """dL/dx of the last forward pass; keeps every gradient on the device."""
+        last, parts = self._last, ["backward"]
+        if last is None or self.device.lost:
+            raise DeviceError(
+                "backward_gpu: what forward_gpu kept is gone with the GPU, or the "
+                "network was changed. Run forward_gpu again."
+            )
+        if last.program.info["mode"] == "forward":
+            # It kept nothing: once more, from the input that is still there.
+            self._mode = "gradients"
+            self._last = self.program(len(dy), self._mode)
+            self._last.take("x", last)
+            parts = ["forward", "backward"]
+        self._last.write("dy", dy)
+        self.mirror.push()
+        dx = self._last.run(parts, ("dx",))[0]
+        self.has_gradients = True
+        return dx
+
+    def gradients(self) -> list[dict[str, Array]]:
+        """dL/dw of the last backward pass, layer by layer."""
+        values = self._arrays("gradient", self.layout.weights)
+        out: list[dict[str, Array]] = [{} for _ in self.net.layers]
+        for (index, name), value in values.items():
+            out[index][name] = value
+        return out
+
+    # Programs --------------------------------------------------------------------
+
+    def program(self, rows: int, mode: str, **training) -> Executable:
+        """The loaded program for batches of `rows`, made where it is not there."""
+        self.follow()
+        key = (rows, mode, *training.values())
+        found = self._programs.get(key)
+        if found is not None:
+            self._programs.move_to_end(key)
+            return found
+        made = self.device.load(
+            lower(
+                self.net,
+                rows,
+                mode,
+                limits=self.device.limits,
+                stored=self.stored,
+                **training,
+            ),
+            self.store,
+        )
+        self._programs[key] = made
+        while len(self._programs) > KEPT:
+            self._programs.popitem(last=False)[1].close()
+        return made
+
+    def nbytes(self) -> int:
+        """Bytes of this network's buffers on the device."""
+        own = sum(row.own_bytes() for row in self._programs.values())
+        return own + sum(buffer.size for buffer in self.store.buffers.values())
+
+    def info(self) -> dict[str, Any]:
+        """The adapter's report, the precision and what lies on the device."""
+        return report(self.adapter) | {
+            "precision": self.stored,
+            "devices": 1,
+            "programs": len(self._programs),
+            "bytes": self.nbytes(),
+        }
+
+    def close(self) -> None:
+        """Fetch what is newer and free everything."""
+        if not self.device.lost:
+            self.mirror.pull()
+        self._drop()
+        self.mirror.forget()
+
+    def __del__(self):
+        if "store" in self.__dict__ and not sys.is_finalizing():
+            self._drop()
+
+    # The network may change ------------------------------------------------------
+
+    def _begin(self, net) -> None:
+        self._plan = net.plan()
+        self.layout = Layout(net.layers, self.device.limits)
+        self.store = Store(self.device)
+        self._mode = "forward"
+        self._last: Executable | None = None
+        self._watched = []
+        for index, layer in enumerate(net.layers):
+            if layer.parameters or layer.state:
+                self._watched.append((layer, layer.parameters, layer.state))
+                self.mirror.watch(index, layer.parameters)
+                self.mirror.watch(index, layer.state)
+
+    def follow(self) -> None:
+        """Begin anew where layers, or their dicts of arrays, were replaced."""
+        net = self.net
+        same = net.plan() is self._plan and all(
+            layer.parameters is parameters and layer.state is state
+            for layer, parameters, state in self._watched
+        )
+        if not same:
+            self.mirror.release()
+            self._drop()
+            self._begin(net)
+
+    def _drop(self) -> None:
+        for program in self._programs.values():
+            program.close()
+        self._programs.clear()
+        self.store.close()
+
+    def guard(self, work: Callable[[], Any]) -> Any:
+        """work(); once more on a new device if the first was lost."""
+        try:
+            return work()
+        except DeviceLost:
+            self.recover()
+            return work()
+
+    def recover(self) -> None:
+        """Open a new device and begin with the last values that Python has."""
+        warnings.warn(
+            f"the GPU {self.device.info['device']!r} was lost; it is opened again with "
+            "the weights of the last synchronisation. Later steps are lost.",
+            stacklevel=4,
+        )
+        self._programs.clear()
+        self.store.buffers.clear()
+        self.mirror.resend()
+        self.device = native.reopened(self.device)
+        self.store = Store(self.device)
+        self._last = None
+
+    # Arrays ----------------------------------------------------------------------
+
+    def _places(self, index: int, name: str) -> tuple[str, Place]:
+        key = index, name
+        if key in self.layout.weights:
+            return "weight", self.layout.weights[key]
+        return "state", self.layout.states[key]
+
+    def _send(self, index: int, name: str, array: Array) -> None:
+        role, place = self._places(index, name)
+        if array.shape != place.shape:
+            raise ShapeError(
+                f"{self.net.where(index)}: expected {name} of shape {place.shape}, got "
+                f"{array.shape}."
+            )
+        values = np.ascontiguousarray(array, np.float32).reshape(-1)
+        buffer = self._arena(role, place.arena)
+        self.device.write(buffer, place.offset * 4, values)
+        if role == "weight" and self.stored == "f16":
+            half = self._arena("half", place.arena)
+            self.device.write(half, place.offset * 2, _halves(values))
+
+    def _fetch(self) -> dict[tuple[int, str], Array]:
+        return self._arrays("weight", self.layout.weights) | self._arrays(
+            "state", self.layout.states
+        )
+
+    def _arrays(self, role: str, places: dict) -> dict[tuple[int, str], Array]:
+        """Arrays of a role as they are on the device, one read an arena."""
+        arenas: dict[int, Array] = {}
+        out = {}
+        for key, place in places.items():
+            if place.arena not in arenas:
+                buffer = self._arena(role, place.arena)
+                data = self.device.read(buffer, 0, buffer.size)
+                arenas[place.arena] = data.view(np.float32)
+            size = prod(place.shape)
+            values = arenas[place.arena][place.offset : place.offset + size]
+            out[key] = values.reshape(place.shape)
+        return out
+
+    # What training keeps ------------------------------------------------------------
+
+    def write_control(self, control: Control) -> None:
+        """Set the control words."""
+        self.device.write(self._control(), 0, control.to_bytes())
+
+    def read_control(self) -> Control:
+        """The control words, after all steps so far."""
+        return Control.from_bytes(self.device.read(self._control(), 0, CONTROL_BYTES))
+
+    def send_slot(self, name: str, key: tuple[int, str], array: Array) -> None:
+        """Set an array of the optimizer's, of the parameter (layer index, name)."""
+        place = self.layout.weights[key]
+        values = np.ascontiguousarray(array, np.float32).reshape(-1)
+        buffer = self._arena(f"slot.{name}", place.arena)
+        self.device.write(buffer, place.offset * 4, values)
+
+    def slots(self, name: str) -> dict[tuple[int, str], Array]:
+        """The optimizer's arrays of a name."""
+        return self._arrays(f"slot.{name}", self.layout.weights)
+
+    def _control(self):
+        size = -(-CONTROL_BYTES // 256) * 256
+        return self.store.get(Buffer("control", size, "control"))
+
+    def _arena(self, role: str, number: int):
+        """The buffer of an arena, made where no program has it yet."""
+        layout = self.layout
+        sizes = layout.state_arenas if role == "state" else layout.weight_arenas
+        item = ITEM["f16" if role == "half" else "f32"]
+        row = Buffer(f"{role}.{number}", sizes[number] * item, role.partition(".")[0])
+        return self.store.get(row)
+
+
+def open_session(net, precision: str, devices: str) -> Session:
+    """A session on the GPU that LOOM_GPU chooses."""
+    if devices not in DEVICES:
+        raise ConfigError(f"init_gpu: {known(devices, DEVICES, 'devices')}")
+    return Session(net, choose(), precision)
+
+
+def stored_type(precision: str, device: Device) -> str:
+    """ "f32" or "f16" for a precision; DeviceError where the device has no halves."""
+    if precision not in PRECISIONS:
+        raise ConfigError(f"init_gpu: {known(precision, PRECISIONS, 'precision')}")
+    if precision == "f32" or (precision == "auto" and not device.limits.f16):
+        return "f32"
+    if not device.limits.f16:
+        raise DeviceError(
+            f"init_gpu: precision='f16' needs shader-f16, which the GPU "
+            f"{device.info['device']!r} does not have. Use 'auto' or 'f32'."
+        )
+    return "f16"
+
+
+def _halves(values: Array) -> Array:
+    """As float16; what is too large becomes the largest half."""
+    return np.clip(values, -65504, 65504).astype(np.float16)

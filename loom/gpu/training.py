@@ -1,0 +1,195 @@
+"""Training steps on a device: one submission each; losses are read when asked for."""
+
+import struct
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+
+from loom.errors import TrainingError
+from loom.gpu.kernels.optimize import (
+    FAILED_GRADIENT,
+    FIRST_SCALE,
+    RING,
+    Control,
+    slots_of,
+)
+from loom.gpu.native import DeviceLost
+
+Array = np.ndarray
+PARTS = ("forward", "loss", "backward", "clip", "update")
+UNREAD = 256  # steps after which losses are read although nobody asked
+
+
+@dataclass
+class Entry:
+    """A step whose loss may still be on the device.
+
+    Attributes:
+        slot: its place in the ring of losses.
+        rows: samples of the batch.
+        place: (batch, step, samples) of the trainer and step of the network before it.
+        loss, average: of the batch, and of the epoch so far; None until read.
+    """
+
+    slot: int
+    rows: int
+    place: tuple
+    loss: float | None = None
+    average: float | None = None
+
+
+class DeviceEngine:
+    """Steps of a Trainer on the network's session; see training.engine for the host's.
+
+    The optimizer's arrays live on the device from `begin` to `finish`; `sync` brings
+    them and the weights back. A device that is lost is opened again with what the last
+    sync brought, and training goes on.
+    """
+
+    def __init__(self, trainer):
+        self.trainer, self.config = trainer, trainer.config
+        self.session = trainer.net.session()
+        self.pending: list[Entry] = []
+        self._slot = 0
+        self._synced = self._sync_seconds = 0.0
+        self._scale = FIRST_SCALE if self.session.stored == "f16" else 1.0
+
+    # What the trainer calls --------------------------------------------------------
+
+    def begin(self) -> None:
+        """Send the optimizer's state; from now on the device's is the valid one."""
+        self.session.follow()
+        optimizer, config = self.trainer.optimizer, self.config
+        steps = optimizer.steps
+        control = Control(
+            done=steps,
+            first=1 - config.beta1**steps,
+            second=1 - config.beta2**steps,
+            loss_scale=self._scale,
+            next_scale=self._scale,
+        )
+        if config.optimizer == "sgd":
+            control.first = control.second = 1.0 if steps else 0.0
+        self.session.write_control(control)
+        for number, name in enumerate(slots_of(config)):
+            for key, arrays in optimizer.state.items():
+                self.session.send_slot(name, key, arrays[number])
+        self._synced = perf_counter()
+
+    def forward(self, x: Array) -> Array:
+        """Outputs in evaluation mode."""
+        return self.session.forward(x)
+
+    def step(self, x: Array, t: Array, rate: float) -> Entry:
+        """Forward, loss, backward, clip and update in one submission."""
+        trainer, net = self.trainer, self.trainer.net
+        net.layers[0].check_values(x)
+        place = trainer.batch, trainer.step, trainer.samples, net.step
+        entry = Entry(self._slot, len(x), place)
+        try:
+            self._run(x, t, rate)
+        except DeviceLost:
+            self.session.recover()
+            self.pending.clear()
+            self.begin()
+            self._run(x, t, rate)
+        self._slot = (self._slot + 1) % RING
+        net.step += 1
+        self.pending.append(entry)
+        if len(self.pending) >= UNREAD:
+            trainer.settle()
+        return entry
+
+    def settle(self) -> list[Entry]:
+        """The steps whose losses are known now, in order.
+
+        Raises TrainingError, with the trainer back where it stood before the batch that
+        failed; the device left the weights as they were then.
+        """
+        if not self.pending:
+            return []
+        try:
+            control = self.session.read_control()
+        except DeviceLost:
+            self.session.recover()
+            self.pending.clear()
+            self.begin()
+            return []
+        entries, self.pending = self.pending, []
+        self._scale = control.next_scale
+        for number, entry in enumerate(entries):
+            if control.status and entry.slot == control.failed:
+                self.pending = []
+                self._failed(entry, control, entries[:number])
+            entry.loss = float(control.losses[entry.slot])
+        now = perf_counter()
+        if now - self._synced > max(1.0, 20 * self._sync_seconds):
+            self.sync()
+        return entries
+
+    def sync(self) -> None:
+        """Bring weights and the optimizer's state back to Python."""
+        start = perf_counter()
+        session, optimizer = self.session, self.trainer.optimizer
+        try:
+            session.mirror.pull()
+            control = session.read_control()
+            for number, name in enumerate(slots_of(self.config)):
+                values = session.slots(name)
+                for key, arrays in optimizer.state.items():
+                    np.copyto(arrays[number], values[key])
+        except DeviceLost:
+            session.recover()
+            self.begin()
+            return
+        optimizer.steps = control.done
+        self._synced = perf_counter()
+        self._sync_seconds = self._synced - start
+
+    # Inside ------------------------------------------------------------------------
+
+    def _run(self, x: Array, t: Array, rate: float) -> None:
+        session, net = self.session, self.trainer.net
+        classes = t.dtype.kind == "i"
+        program = session.program(
+            len(x),
+            "train",
+            loss_row=self.trainer.loss_row,
+            classes=classes,
+            config=self.config,
+        )
+        program.write("x", x)
+        program.write("t", t)
+        program.write_step(step_block(net.seed, net.step, rate, self._slot))
+        session.mirror.push()
+        program.run(PARTS)
+        session.mirror.ran()
+
+    def _failed(self, entry: Entry, control: Control, before: list[Entry]) -> None:
+        """Raise what the CPU says about the batch, from the same weights."""
+        trainer = self.trainer
+        for row in before:
+            row.loss = float(control.losses[row.slot])
+        trainer.settled(before)
+        trainer.batch, trainer.step, trainer.samples, trainer.net.step = entry.place
+        self.sync()
+        trainer.explain()
+        what = "the loss is not finite"
+        if control.status == FAILED_GRADIENT:
+            what = "a gradient is not finite"
+        raise TrainingError(trainer.not_finite(what))
+
+
+def step_block(
+    seed: int,
+    number: int,
+    rate: float,
+    slot: int,
+    first_row: int = 0,
+    share: float = 1.0,
+) -> bytes:
+    """What changes from step to step, as shaders/step.wgsl has it."""
+    mask = 0xFFFFFFFF
+    words = seed & mask, seed >> 32 & mask, number & mask, first_row
+    return struct.pack("<4I2f2I", *words, rate, share, slot, 0) + bytes(32)
