@@ -11,6 +11,9 @@
 //   overrides:     CODE
 // Entry `binary`   z = x + y (OP 0) or x * y (OP 1)
 //   bindings:      0 x (n); 1 y (n); 2 z (n), all stored
+// Entry `add_rows` z[i] = x[i] + y[i mod the values of y]
+//   bindings:      0 x (n); 1 y (m) stored; 2 z (n)
+//   params:        count of vec4s, m
 // Grid:            ceil(n / 4 / 256) groups of 256, spread over x and y
 
 //: include grid
@@ -107,5 +110,20 @@ fn binary(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: 
     let a = vec4f(x[i]);
     let b = vec4f(y[i]);
     z[i] = stored4(select(a + b, a * b, OP == 1u));
+  }
+}
+
+@group(0) @binding(1) var<storage, read> row: array<stored>;
+
+@compute @workgroup_size(256)
+fn add_rows(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+            @builtin(local_invocation_index) thread: u32) {
+  let i = place(group, groups, thread);
+  if (i < p.count) {
+    let first = i * 4u;
+    let m = p.length;
+    z[i] = stored4(vec4f(x[i]) + vec4f(f32(row[first % m]), f32(row[(first + 1u) % m]),
+                                       f32(row[(first + 2u) % m]),
+                                       f32(row[(first + 3u) % m])));
   }
 }

@@ -2,6 +2,7 @@
 
 from loom import random
 from loom.errors import ConfigError
+from loom.gpu.kernels.dropout import dropout
 from loom.layers.base import EVALUATE, Array, Field, Layer, Run
 
 
@@ -18,6 +19,7 @@ class Dropout(Layer):
     Shapes:  x (B, ...) -> y (B, ...)
     Cache:   the mask, or None in evaluation
     Raises:  ConfigError when rate is not in [0, 1)
+    GPU:     shaders/dropout.wgsl
     Source:  Srivastava et al. 2014 (inverted, as torch.nn.Dropout)
     """
 
@@ -57,6 +59,18 @@ class Dropout(Layer):
     def backward(self, dy: Array, cache: Array | None, need_dx: bool = True):
         """dy times the same mask and scale."""
         return (dy if cache is None else self._kept(dy, cache)), {}
+
+    def lower_forward(self, b, x):
+        """The mask of the same words; nothing is kept: backward makes it again."""
+        if not b.training or self.rate == 0:
+            return x, None
+        return dropout(b, x, self.rate, self.index), True
+
+    def lower_backward(self, b, dy, cache, need_dx: bool = True):
+        """dy times the same mask and scale."""
+        if cache is None or not need_dx:
+            return dy
+        return dropout(b, dy, self.rate, self.index)
 
     def _kept(self, x: Array, keep: Array) -> Array:
         out = x * keep

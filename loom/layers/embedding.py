@@ -3,6 +3,8 @@
 import numpy as np
 
 from loom.errors import InputError
+from loom.gpu.kernels.embedding import embedding, embedding_backward
+from loom.gpu.kernels.move import fill
 from loom.layers.base import EVALUATE, Array, Field, Layer, Run, Shape, Weight
 
 MAX_VOCABULARY = 2**24  # whole numbers that float32 keeps apart
@@ -19,11 +21,13 @@ class Embedding(Layer):
     Shapes:  x (B, ...), W (V, D) -> y (B, ..., D)
     Cache:   the ids
     Raises:  InputError when x has a value that is no token id
+    GPU:     shaders/embedding.wgsl
     Source:  Bengio et al. 2003; as torch.nn.Embedding
     """
 
     kind = "embedding"
     code = 16
+    float_input = True
     fields = (
         Field("vocabulary_size", "VocabularySize", maximum=MAX_VOCABULARY),
         Field("embedding_size", "EmbeddingSize"),
@@ -57,6 +61,19 @@ class Embedding(Layer):
             dw[tokens] = np.add.reduceat(rows, starts)
         dx = np.zeros(cache.shape, dw.dtype) if need_dx else None
         return dx, {"weight": dw}
+
+    def lower_forward(self, b, x):
+        """The rows of W; x stays float32 whatever is stored."""
+        return embedding(b, x, b.weight(self, "weight")), x
+
+    def lower_backward(self, b, dy, cache, need_dx: bool = True):
+        """dW as backward; dx is zero."""
+        embedding_backward(b, dy, cache, b.gradient(self, "weight"))
+        return fill(b, b.tensor(cache.shape)) if need_dx else None
+
+    def check_values(self, x: Array) -> None:
+        """Token ids, or InputError."""
+        self._ids(x)
 
     def _ids(self, x: Array) -> Array:
         """x as whole numbers, or InputError for the first that is none."""

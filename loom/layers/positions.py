@@ -5,6 +5,8 @@ from functools import lru_cache
 import numpy as np
 
 from loom.errors import ConfigError
+from loom.gpu.kernels.elementwise import add_rows
+from loom.gpu.kernels.reduce import reduce
 from loom.layers.base import EVALUATE, Array, Field, Layer, Run, Shape, Weight
 from loom.layers.sequence import sequence_shape
 
@@ -24,6 +26,7 @@ class PositionalEncoding(Layer):
     Cache:   none
     Raises:  ShapeError when x is neither (B, T, D) nor (B, T * D), ConfigError for
              learned positions without seq_length
+    GPU:     shaders/elementwise.wgsl
     Source:  Vaswani et al. 2017, section 3.5. Rotary positions turn queries and keys:
              they are a field of MultiHeadAttention.
     """
@@ -84,6 +87,18 @@ class PositionalEncoding(Layer):
         """dx = dy, dp = sum of dy over the batch."""
         learned = self.positions == "learned"
         return dy, ({"weight": dy.sum(axis=0)} if learned else {})
+
+    def lower_forward(self, b, x):
+        """One sum; sinusoidal positions are a table of the program."""
+        if self.positions == "learned":
+            return add_rows(b, x, b.weight(self, "weight")), None
+        return add_rows(b, x, b.constant(sinusoids(*x.shape[1:]), "positions")), None
+
+    def lower_backward(self, b, dy, cache, need_dx: bool = True):
+        """dx = dy, dp = sum of dy over the batch."""
+        if self.positions == "learned":
+            reduce(b, dy, 0, out=b.gradient(self, "weight"))
+        return dy
 
 
 @lru_cache(maxsize=4)

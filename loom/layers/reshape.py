@@ -57,3 +57,11 @@ class Reshape(Layer):
     def backward(self, dy: Array, cache: Shape, need_dx: bool = True):
         """dy in x's shape."""
         return dy.reshape(cache), {}
+
+    def lower_forward(self, b, x):
+        """The same memory, seen otherwise."""
+        return x.reshape(x.shape[0], *self.output_shape(x.shape[1:])), x.shape
+
+    def lower_backward(self, b, dy, cache, need_dx: bool = True):
+        """dy in x's shape."""
+        return dy.reshape(*cache)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from loom.errors import ConfigError
+from loom.gpu.kernels.elementwise import add
 from loom.layers.base import Array, Field, Layer, Run
 
 
@@ -17,6 +18,7 @@ class Residual(Layer):
     Cache:   none
     Raises:  ConfigError when the source does not come before it on the grid, ShapeError
              when its shape is another
+    GPU:     shaders/elementwise.wgsl
     Source:  He et al. 2015, "Deep residual learning for image recognition"
     """
 
@@ -46,3 +48,11 @@ class Residual(Layer):
     def backward(self, dy: Array, cache: None, need_dx: bool = True):
         """dy for both."""
         return (dy, dy), {}
+
+    def lower_forward(self, b, x, source):
+        """One sum."""
+        return add(b, x, source), None
+
+    def lower_backward(self, b, dy, cache, need_dx: bool = True):
+        """dy for both."""
+        return dy, dy

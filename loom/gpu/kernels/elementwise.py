@@ -9,7 +9,7 @@ from typing import Any
 
 from loom.activations import Activation
 from loom.gpu.builder import Builder
-from loom.gpu.kernels import softmax
+from loom.gpu.kernels import move, softmax
 from loom.gpu.program import Tensor
 
 THREADS, WIDTH, LONGEST, MANY = 256, 4, 256, 255
@@ -103,6 +103,22 @@ def multiply(b: Builder, x: Tensor, y: Tensor) -> Tensor:
     """x * y, of one shape."""
     z = b.tensor(x.shape)
     _dispatch(b, "binary", [x, y], z, {"OP": 1})
+    return z
+
+
+def add_rows(b: Builder, x: Tensor, y: Tensor) -> Tensor:
+    """x + y for each sample. Shapes: x (B, ...), y (...) -> (B, ...)."""
+    y = move.cast(b, y, b.stored)
+    z = b.tensor(x.shape)
+    count = _params(z, [])[0]
+    b.dispatch(
+        "elementwise",
+        "add_rows",
+        reads=[x, y],
+        writes=[z],
+        params=[count, y.size, 0, 0, *[0] * (LONGEST // 4)],
+        groups=_groups(z),
+    )
     return z
 
 

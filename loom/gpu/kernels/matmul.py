@@ -12,6 +12,7 @@ from loom.activations import activation as row_of
 from loom.gpu.program import Tensor
 
 LINEAR, NONE = 5, 255
+_SILENT = {"ACTIVATION": LINEAR, "SLOPE": NONE}  # what the shader has anyway
 BUSY = 128  # workgroups that fill a large GPU: its 100 to 150 multiprocessors
 SHORTEST = 64  # steps of k that a split is worth
 
@@ -99,7 +100,7 @@ class Epilogue:
             "ACTIVATION": self.activation,
             "SLOPE": self.slope,
         }
-        return {k: v for k, v in out.items() if v not in (False, LINEAR, NONE)}
+        return {k: v for k, v in out.items() if v is not False and v != _SILENT.get(k)}
 
 
 def matmul(
