@@ -157,7 +157,7 @@ class Network(Grid):
         the machine, each with a share of the batch. Raises DeviceError: no GPU, or one
         that cannot do it, and what to do.
         """
-        from loom.gpu.session import open_session
+        from loom.gpu import open_session
 
         self.release_gpu()
         self._gpu = open_session(self, precision, devices)
@@ -191,7 +191,7 @@ class Network(Grid):
             self._gpu.close()
             self._gpu = None
 
-    def gpu_info(self) -> dict[str, Any]:
+    def gpu_info(self) -> dict:
         """The GPU's report, the precision, and the bytes that lie on it."""
         return self.session().info()
 
