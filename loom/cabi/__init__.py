@@ -1,4 +1,4 @@
-"""The C ABI: Loom inside any program, by cffi's embedding API.
+"""The C ABI: Loom inside any program, by cffi and an embedded Python.
 
 python -m loom.cabi build       -> compiled/<platform>_<arch>/
 

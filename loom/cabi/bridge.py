@@ -19,8 +19,7 @@ OK, ERROR, TOO_SMALL = 0, 1, 2  # Loom_Status in loom.h
 
 
 def attach(ffi, lib) -> None:
-    """Give a library its Python functions; its start-up code calls this."""
-    float_size = ffi.sizeof("float")
+    """Give a library its Python functions; start.c calls this."""
 
     def numbers(text: str) -> np.ndarray | None:
         """The array of `[[1, 2, ...]]`; None for any other text."""
@@ -54,8 +53,22 @@ def attach(ffi, lib) -> None:
             raise WireError(f"{name}: expected {n} values, got NULL.")
         if not 0 < n <= LIMIT:
             raise ShapeError(f"{name}: expected 1 to {LIMIT:,} values, got {n}.")
-        buffer = ffi.buffer(pointer, n * float_size)
-        return np.frombuffer(buffer, np.float32).copy()
+        values = np.empty(n, np.float32)
+        ffi.memmove(values, pointer, values.nbytes)
+        return values
+
+    def forward(net: Network, source, n: int, capacity: int) -> np.ndarray | int:
+        """The outputs, or their number when there is no room for them."""
+        rows = _rows(net, floats(source, n, "Loom_ForwardF32"), "Loom_ForwardF32")
+        size = len(rows) * net.output_size()
+        if capacity < size:
+            return size
+        if not lib.loom_finite(source, n):
+            return net.forward_cpu(rows)[0]  # it says which value it is
+        return net.forward(rows.reshape(-1, *net.input_shape))
+
+    def backward(net: Network, source, n: int, capacity: int) -> np.ndarray:
+        return net.backward_cpu(floats(source, n, "Loom_BackwardF32"))[0]
 
     def failed(error: BaseException) -> int:
         lib.loom_set_error(_message(error))
@@ -80,26 +93,24 @@ def attach(ffi, lib) -> None:
             return failed(error)
 
     @ffi.def_extern(error=ERROR)
-    def loom_python_pass(backward, handle, source, n, target, capacity, written):
-        where = "Loom_BackwardF32" if backward else "Loom_ForwardF32"
+    def loom_python_pass(is_backward, handle, source, n, target, capacity, written):
         try:
             with network(handle) as entry:
-                values = floats(source, n, where)
-                run = _backward if backward else _forward
-                result = run(entry.net, values, capacity)
+                run = backward if is_backward else forward
+                result = run(entry.net, source, n, capacity)
                 size = result if isinstance(result, int) else result.size
                 if written:
                     written[0] = size
                 if capacity < size:
                     lib.loom_set_error(
-                        f"{where}: the result has {size} values, the buffer room for "
+                        f"the result has {size} values, the buffer room for "
                         f"{capacity}.".encode()
                     )
                     return TOO_SMALL
                 if not target:
-                    raise WireError(f"{where}: expected a buffer, got NULL.")
-                buffer = ffi.buffer(target, size * float_size)
-                np.frombuffer(buffer, np.float32)[:] = result.reshape(-1)
+                    raise WireError("expected a buffer for the result, got NULL.")
+                result = np.ascontiguousarray(result, np.float32)
+                ffi.memmove(target, result, result.nbytes)
             return OK
         except BaseException as error:
             return failed(error)
@@ -135,14 +146,3 @@ def _rows(net: Network, values: np.ndarray, where: str) -> np.ndarray:
             f"got {values.size}."
         )
     return values.reshape(-1, net.input_size)
-
-
-def _forward(net: Network, values: np.ndarray, capacity: int) -> np.ndarray | int:
-    """The outputs, or their number when there is no room for them."""
-    rows = _rows(net, values, "Loom_ForwardF32")
-    size = len(rows) * net.output_size()
-    return size if capacity < size else net.forward_cpu(rows)[0]
-
-
-def _backward(net: Network, values: np.ndarray, capacity: int) -> np.ndarray:
-    return net.backward_cpu(values)[0]

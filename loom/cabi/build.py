@@ -1,6 +1,11 @@
 """Build libloom for this platform: cffi writes the glue, the C compiler does the rest.
 
-compiled/<platform>_<arch>/    libloom.so (.dylib, .dll), loom.h, simple_bench
+    compiled/<platform>_<arch>/    libloom.so (.dylib, .dll), loom.h, simple_bench
+
+The glue is cffi's `extern "Python"`. Its embedding_api() would also start Python, but
+not as we need it: it takes the host's prefix, and guards the start by waiting for a
+field of the type PyCapsule to be zero, which it never is again in a host that has
+looked up an attribute of a capsule (import torch does). start.c starts it instead.
 """
 
 import os
@@ -34,6 +39,7 @@ typedef struct loom_value {
 char *loom_text(const char *data, size_t size);
 char *loom_error_reply(const char *message);
 void loom_set_error(const char *message);
+bool loom_finite(const float *values, size_t n);
 long loom_numbers(const char *text, double *out, size_t capacity);
 
 extern "Python+C" char *loom_python_text(const char *, const loom_value *, int);
@@ -42,11 +48,6 @@ extern "Python+C" int loom_python_pass(bool, int64_t, const float *, size_t, flo
                                        size_t, size_t *);
 extern "Python+C" int loom_python_train(int64_t, const float *, size_t, const float *,
                                         size_t, const char *, float *);
-"""
-_START = f"""
-from {MODULE} import ffi, lib
-from loom.cabi import bridge
-bridge.attach(ffi, lib)
 """
 
 
@@ -70,8 +71,6 @@ def build(out: Path, flags: Iterable[str] = ()) -> Path:
     target.mkdir(parents=True, exist_ok=True)
     ffi = cffi.FFI()
     ffi.cdef(_DECLARATIONS)
-    ffi.embedding_api("")
-    ffi.embedding_init_code(_START)
     ffi.set_source(MODULE, '#include "internal.h"')
     with tempfile.TemporaryDirectory(prefix="loom-cabi-") as folder:
         work = Path(folder)

@@ -6,8 +6,6 @@ waits for the lock then finds it freed.
 """
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import count
 from time import perf_counter
 from typing import Any
@@ -19,30 +17,37 @@ from loom.network import Network
 
 
 class Entry:
-    """A network behind a handle."""
+    """A network behind a handle; `with` holds its lock, or raises when it is freed."""
 
-    def __init__(self, net: Network):
+    def __init__(self, net: Network, handle: int):
         self.net = net
+        self.handle = handle
         self.lock = threading.Lock()
         self.freed = False
         self.step = Step(net)
         self.gpu = False
+
+    def __enter__(self) -> "Entry":
+        self.lock.acquire()
+        if self.freed:
+            self.lock.release()
+            raise _no_network(self.handle)
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.lock.release()
 
 
 _entries: dict[int, Entry] = {}
 _handles = count(1)
 
 
-@contextmanager
-def network(handle: int) -> Iterator[Entry]:
-    """The entry of a handle, locked; WireError when there is none."""
+def network(handle: int) -> Entry:
+    """The entry of a handle, to be used by `with`; WireError when there is none."""
     entry = _entries.get(handle)
     if entry is None:
         raise _no_network(handle)
-    with entry.lock:
-        if entry.freed:
-            raise _no_network(handle)
-        yield entry
+    return entry
 
 
 def _no_network(handle: int) -> WireError:
@@ -54,9 +59,9 @@ def _no_network(handle: int) -> WireError:
 
 def add(net: Network, use_gpu: bool = False) -> dict[str, Any]:
     """Give a network a handle; the reply of Loom_NewNetwork."""
-    entry = Entry(net)
-    milliseconds = set_gpu(entry, True) if use_gpu else 0
     handle = next(_handles)
+    entry = Entry(net, handle)
+    milliseconds = set_gpu(entry, True) if use_gpu else 0
     _entries[handle] = entry
     return {
         "handle": handle,

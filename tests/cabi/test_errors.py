@@ -173,7 +173,7 @@ def test_bad_arrays(api, net):
             (floats(x), 2, floats(y), 2, None),
             "multiple of input_size = 3 values, got 2",
         ),
-        ((floats(x), 3, None, 2, None), "expected a buffer, got NULL"),
+        ((floats(x), 3, None, 2, None), "expected a buffer for the result, got NULL"),
     ]:
         assert forward(net, *arguments) == 1
         assert expected in api.error()

@@ -164,6 +164,23 @@ print(held.Loom_GetVersion().decode())
     assert output(command, timeout=60).strip() == loom.__version__
 
 
+def test_a_host_that_has_looked_into_a_capsule(folder):
+    """cffi's own start would wait for ever (see build.py)."""
+    program = "import datetime; datetime.datetime_CAPI.__doc__\n" + IMPORTED
+    command = [sys.executable, "-c", program, folder / "libloom.so"]
+    assert '"handle":1' in output(command, timeout=60)
+
+
+def test_two_copies_in_one_process(folder, tmp_path):
+    """They share the handles; each has its own texts."""
+    copy = shutil.copy(folder / "libloom.so", tmp_path)
+    program = IMPORTED + f"sys.argv[1] = {copy!r}\n" + IMPORTED
+    command = [sys.executable, "-c", program, folder / "libloom.so"]
+    text = output(command, timeout=60)
+    assert '"handle":1' in text
+    assert '"handle":2' in text
+
+
 def test_another_loom_in_the_host_is_named(folder, tmp_path):
     package = tmp_path / "loom"
     package.mkdir()

@@ -46,7 +46,8 @@ char *loom_text(const char *data, size_t size);
 char *loom_error_reply(const char *message);
 void loom_set_error(const char *message);
 
-/* numbers.c: JSON's numbers. */
+/* numbers.c */
+bool loom_finite(const float *values, size_t n);
 long loom_numbers(const char *text, double *out, size_t capacity);
 
 /* api.c: any text function, by its name. */

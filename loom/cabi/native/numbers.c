@@ -1,4 +1,4 @@
-/* A flat JSON array of numbers, quickly: most of a call's time would be reading it.
+/* Looking at numbers, quickly. A flat JSON array: most of a call would be reading it.
 
    A decimal is m * 10^e with whole m. For m <= 2^53 and |e| <= 22 both factors are exact
    doubles, so one product or quotient is correctly rounded (Clinger 1990); other numbers
@@ -11,6 +11,7 @@
 
 #include <locale.h>
 #include <stdlib.h>
+#include <string.h>
 #ifdef __APPLE__
 #include <xlocale.h>
 #endif
@@ -115,4 +116,15 @@ long loom_numbers(const char *text, double *out, size_t capacity) {
     if (where)
         free_locale(where);
     return good ? (long)count : -1;
+}
+
+/* Whether no value is a NaN or an infinity: then the exponent's bits are all ones. */
+bool loom_finite(const float *values, size_t n) {
+    uint32_t found = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        found |= (bits & 0x7F800000u) == 0x7F800000u;
+    }
+    return !found;
 }

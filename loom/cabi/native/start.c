@@ -58,6 +58,10 @@ static const char preparation[] =
     "    raise ImportError('the library is Loom " LOOM_VERSION ", the package in '\n"
     "        f'{loom.__path__[0]} is Loom {loom.__version__}')\n"
     "import loom.cabi.bridge\n";
+static const char attachment[] = "loom.cabi.bridge.attach(glue.ffi, glue.lib)\n";
+
+/* cffi's module of this library (glue.c), which it makes when asked for. */
+PyMODINIT_FUNC PyInit__loom_cabi(void);
 
 static void fail(const char *what, const char *why) {
     snprintf(failure, sizeof failure,
@@ -108,27 +112,47 @@ static bool initialize(void) {
     return true;
 }
 
-/* Import Loom; the exception, if one comes, is the failure's text. */
-static bool import_loom(void) {
-    PyObject *scope = PyDict_New(), *done = NULL;
-    if (scope && PyDict_SetItemString(scope, "__builtins__", PyEval_GetBuiltins()) == 0)
-        done = PyRun_String(preparation, Py_file_input, scope, scope);
-    if (!done) {
-        PyObject *type, *value, *trace;
-        PyErr_Fetch(&type, &value, &trace);
-        PyErr_NormalizeException(&type, &value, &trace);
-        PyObject *text = value ? PyUnicode_FromFormat("%R", value) : NULL;
-        const char *bytes = text ? PyUnicode_AsUTF8(text) : NULL;
-        fail("", bytes ? bytes : "an import failed");
-        PyErr_Clear();
-        Py_XDECREF(text);
-        Py_XDECREF(type);
-        Py_XDECREF(value);
-        Py_XDECREF(trace);
-    }
-    Py_XDECREF(scope);
+static bool run(const char *code, PyObject *scope) {
+    PyObject *done = PyRun_String(code, Py_file_input, scope, scope);
     Py_XDECREF(done);
     return done != NULL;
+}
+
+/* Import Loom and give it this library's glue. */
+static bool attach(PyObject *scope) {
+    if (PyDict_SetItemString(scope, "__builtins__", PyEval_GetBuiltins()) < 0 ||
+        !run(preparation, scope))
+        return false;
+    PyObject *glue = PyInit__loom_cabi();
+    if (!glue)
+        return false;
+    int set = PyDict_SetItemString(scope, "glue", glue);
+    Py_DECREF(glue);
+    return set == 0 && run(attachment, scope);
+}
+
+/* The exception that is raised, as the failure's text. */
+static void tell_exception(void) {
+    PyObject *type, *value, *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    PyErr_NormalizeException(&type, &value, &trace);
+    PyObject *text = value ? PyObject_Repr(value) : NULL;
+    const char *bytes = text ? PyUnicode_AsUTF8(text) : NULL;
+    fail("", bytes ? bytes : "an import failed");
+    PyErr_Clear();
+    Py_XDECREF(text);
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(trace);
+}
+
+static bool import_loom(void) {
+    PyObject *scope = PyDict_New();
+    bool attached = scope && attach(scope);
+    if (!attached)
+        tell_exception();
+    Py_XDECREF(scope);
+    return attached;
 }
 
 static bool start(void) {
