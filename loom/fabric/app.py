@@ -11,8 +11,9 @@ import typer
 import loom
 from loom import examples, picture
 from loom.errors import ConfigError, InputError
-from loom.fabric import files, models, terminal, training
+from loom.fabric import files, menu, models, playing, terminal, training
 from loom.fabric.cli import STOPPED
+from loom.fabric.playing import AsJson
 from loom.fabric.terminal import say, say_json
 from loom.files import read_bytes, write_atomic
 from loom.serialization import load_bundle_from_string
@@ -26,7 +27,6 @@ app = typer.Typer(
 
 Model = Annotated[Path, typer.Argument(help="A model file, as `loom train` saves it.")]
 ModelId = Annotated[str | None, typer.Option("--id", help="Which model of the file.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
 Csv = Annotated[
     str | None, typer.Option("--csv", help="A table: FILE, or - for standard input.")
 ]
@@ -44,7 +44,10 @@ def main(
     if version:
         say(f"loom {loom.__version__}")
     elif context.invoked_subcommand is None:
-        say(context.get_help())
+        if terminal.plain() or not sys.stdin.isatty():
+            say(context.get_help())
+        else:
+            raise typer.Exit(playing.code_of(menu.run))
 
 
 @app.command()
@@ -304,3 +307,5 @@ def draw(
 
 app.command()(files.convert)
 app.command()(files.write)
+app.command()(playing.demo)
+app.command()(playing.bench)

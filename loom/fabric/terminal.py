@@ -38,6 +38,14 @@ def picture(values: np.ndarray) -> str:
     return "\n".join("".join(_SHADES[v] * 2 for v in row).rstrip() for row in rows)
 
 
+def duration(seconds: float) -> str:
+    """Seconds in a unit that fits: 23.6 us, 5.61 ms, 1.20 s."""
+    for unit, scale in (("us", 1e6), ("ms", 1e3)):
+        if seconds * scale < 999.5:
+            return f"{seconds * scale:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
 def size(count: int) -> str:
     """Bytes in a unit that fits: 980 B, 201 kB, 1.2 MB."""
     if count < 1000:
