@@ -18,9 +18,9 @@ import numpy as np
 
 import loom
 from loom import layers as kinds
-from loom.errors import DeviceError
+from loom.errors import ConfigError, DeviceError
 from loom.fabric.chart import bars
-from loom.fabric.terminal import duration, say
+from loom.fabric.terminal import duration, first_sentence, say
 from loom.files import check_writable, write_atomic
 from loom.layers import Layer
 from loom.network import Network
@@ -36,7 +36,7 @@ class Case:
     """One line: a network and the shape of its x.
 
     Attributes:
-        name: with shapes, as the table shows it.
+        name: as the table shows it, beside the shape of x.
         build: quick -> (network, batch).
     """
 
@@ -90,26 +90,26 @@ _RECURRENT = ((32, 50), (8, 20))
 _IMAGE = ((32, 64), (4, 16))
 _ROWS = ((32, 512), (4, 64))
 CASES = (
-    _case("Elementwise, 80 layers of 4,096", _chain, (64, 4096), (8, 4096)),
-    _case("Dense, 4 layers of 2,048", _dense, (256, 2048), (32, 256)),
-    _case("Conv2D 3x3, 3 to 16, 64x64", _conv2d, (32, 64), (4, 32)),
-    _case("MultiHeadAttention, T 256, D 512", _attention, (32, 256, 512), (2, 64, 128)),
-    _case("RNN 64 to 128, T 50", _recurrent(kinds.RNN), *_RECURRENT),
-    _case("LSTM 64 to 128, T 50", _recurrent(kinds.LSTM), *_RECURRENT),
-    _case("GRU 64 to 128, T 50", _recurrent(kinds.GRU), *_RECURRENT),
-    _case("QRNN 64 to 128, T 50", _recurrent(kinds.QRNN), *_RECURRENT),
-    _case("SRU 64 to 128, T 50", _recurrent(kinds.SRU), *_RECURRENT),
+    _case("Elementwise, 80 layers", _chain, (64, 4096), (8, 4096)),
+    _case("Dense, 4 layers", _dense, (256, 2048), (32, 256)),
+    _case("Conv2D 3x3, 16 filters", _conv2d, (32, 64), (4, 32)),
+    _case("MultiHeadAttention, 8 heads", _attention, (32, 256, 512), (2, 64, 128)),
+    _case("RNN, 128 units", _recurrent(kinds.RNN), *_RECURRENT),
+    _case("LSTM, 128 units", _recurrent(kinds.LSTM), *_RECURRENT),
+    _case("GRU, 128 units", _recurrent(kinds.GRU), *_RECURRENT),
+    _case("QRNN, 128 units", _recurrent(kinds.QRNN), *_RECURRENT),
+    _case("SRU, 128 units", _recurrent(kinds.SRU), *_RECURRENT),
     _case(
-        "Conv1D k 3, 64 to 128, T 50",
+        "Conv1D, 128 filters",
         lambda length: _stack(kinds.Conv1D(64, 128, 3, padding=1), shape=(length, 64)),
         *_RECURRENT,
     ),
-    _case("MaxPool2D 2, 16x64x64", _image(lambda: kinds.MaxPool2D(2)), *_IMAGE),
-    _case("AvgPool2D 2, 16x64x64", _image(lambda: kinds.AvgPool2D(2)), *_IMAGE),
-    _case("BatchNorm, 16x64x64", _image(lambda: kinds.BatchNorm(16)), *_IMAGE),
-    _case("LayerNorm, 256x512", _rows(kinds.LayerNorm), *_ROWS),
-    _case("RMSNorm, 256x512", _rows(kinds.RMSNorm), *_ROWS),
-    _case("Softmax, 256x512", _rows(lambda width: kinds.Softmax()), *_ROWS),
+    _case("MaxPool2D", _image(lambda: kinds.MaxPool2D(2)), *_IMAGE),
+    _case("AvgPool2D", _image(lambda: kinds.AvgPool2D(2)), *_IMAGE),
+    _case("BatchNorm", _image(lambda: kinds.BatchNorm(16)), *_IMAGE),
+    _case("LayerNorm", _rows(kinds.LayerNorm), *_ROWS),
+    _case("RMSNorm", _rows(kinds.RMSNorm), *_ROWS),
+    _case("Softmax", _rows(lambda width: kinds.Softmax()), *_ROWS),
 )
 
 
@@ -160,7 +160,7 @@ def adapter() -> tuple[dict[str, Any] | None, str]:
         report = probe.gpu_info()
         probe.release_gpu()
     except DeviceError as error:
-        return None, str(error).partition(". ")[0]
+        return None, first_sentence(error)
     return report, ""
 
 
@@ -187,7 +187,7 @@ def measure(case: Case, quick: bool, gpu: bool) -> Figures:
         finally:
             net.release_gpu()
     except DeviceError as error:
-        found.problem = str(error).partition(". ")[0]
+        found.problem = first_sentence(error)
     if found.difference is not None and not found.difference < LIMIT:
         found.problem = f"GPU and CPU differ by {found.difference:.1e}"
     return found
@@ -221,6 +221,9 @@ def run(
     `folder` None writes nothing. The result is what the JSON file holds.
     """
     chosen = [case for case in CASES if (only or "").lower() in case.name.lower()]
+    if not chosen:
+        names = ", ".join(case.name.partition(",")[0] for case in CASES)
+        raise ConfigError(f"no line has {only!r} in its name. Known: {names}.")
     if folder is not None:
         check_writable(folder / "loom-bench.json")
     report, why_not = adapter()
@@ -229,7 +232,7 @@ def run(
         say(f"Loom {loom.__version__}, NumPy {np.__version__}, {platform.machine()}")
         say(f"GPU: {name}")
         if quick:
-            say("quick: smaller shapes than the names say, for small machines")
+            say("quick: small shapes and little time, for small machines")
         say()
         say(_HEAD)
         say("-" * len(_HEAD))
@@ -255,14 +258,15 @@ def run(
 
 
 _HEAD = (
-    f"{'':<34}{'CPU forward':>12}{'backward':>11}{'total':>11}"
+    f"{'':<28}{'x':<18}{'CPU forward':>12}{'backward':>11}{'total':>11}"
     f"{'GPU forward':>13}{'backward':>11}{'total':>11}{'speed-up':>10}  difference"
 )
 
 
 def line(row: Figures) -> str:
     """A case as a line of the table."""
-    text = f"{row.name:<34}{_three(row.cpu, 12)}"
+    shape = "x".join(map(str, row.shape))
+    text = f"{row.name:<28}{shape:<18}{_three(row.cpu, 12)}"
     if row.gpu is None:
         return f"{text}   {row.problem}".rstrip()
     return (
@@ -291,7 +295,7 @@ def _write(folder: Path, result: dict, rows: list[Figures], name: str, quiet) ->
         series[f"GPU: {name}"] = [sum(row.gpu) if row.gpu else None for row in rows]
     chart = bars(
         "Forward and backward, milliseconds (logarithmic)",
-        [row.name for row in rows],
+        [f"{row.name}, {'x'.join(map(str, row.shape))}" for row in rows],
         {
             label: [None if v is None else v * 1e3 for v in values]
             for label, values in series.items()

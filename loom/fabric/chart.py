@@ -5,7 +5,7 @@ from math import ceil, floor, log10
 
 COLORS = ("#66707f", "#2f6fed")
 INK, FAINT, LINE, PAPER = "#1d2430", "#66707f", "#cfd6df", "#ffffff"
-LEFT, WIDTH, RIGHT, TOP, BAR, GAP = 250, 520, 90, 74, 14, 12  # pixels
+LEFT, WIDTH, RIGHT, TOP, BAR, GAP = 310, 520, 90, 74, 14, 12  # pixels
 
 
 def bars(title: str, names: list[str], series: dict[str, list[float | None]]) -> str:

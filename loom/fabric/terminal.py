@@ -38,6 +38,11 @@ def picture(values: np.ndarray) -> str:
     return "\n".join("".join(_SHADES[v] * 2 for v in row).rstrip() for row in rows)
 
 
+def first_sentence(error: Exception) -> str:
+    """What went wrong, without the advice."""
+    return str(error).partition(". ")[0].rstrip(".")
+
+
 def duration(seconds: float) -> str:
     """Seconds in a unit that fits: 23.6 us, 5.61 ms, 1.20 s."""
     for unit, scale in (("us", 1e6), ("ms", 1e3)):
