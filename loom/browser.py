@@ -23,6 +23,7 @@ from loom.errors import InputError, LoomError, WireError
 from loom.network import Network
 from loom.training import Trainer, TrainingEvent
 
+PAGE = "page."
 _networks: dict[int, Network] = {}
 _runs: dict[int, tuple[Trainer, Iterator[TrainingEvent]]] = {}
 _handles = count(1)
@@ -64,10 +65,16 @@ def describe() -> str:
 def call(handle: int, name: str, finite: bool, text: str, *buffers) -> list[Any]:
     """Call a network's method, or a function when `handle` is 0.
 
-    `finite` asks for results that JSON can hold; else InputError.
+    `finite` asks for results that JSON can hold; else InputError. A name that begins
+    with "page." is a function of `loom.page`, which the page's own code calls.
     """
-    target = _network(handle) if handle else None
-    results = wire.call(target, name, _arguments(text, buffers))
+    target, arguments = _network(handle) if handle else None, _arguments(text, buffers)
+    if name.startswith(PAGE):
+        from loom import page
+
+        results = page.call(target, name.removeprefix(PAGE), arguments)
+    else:
+        results = wire.call(target, name, arguments)
     if finite:
         _check_finite(results, name)
     return results
@@ -126,6 +133,11 @@ def train_stop(handle: int) -> None:
     """End a run before its next batch; without a run, nothing."""
     if handle in _runs:
         _runs[handle][0].stop()
+
+
+def is_training(handle: int) -> bool:
+    """Whether a network has a run."""
+    return handle in _runs
 
 
 def train_end(handle: int) -> None:

@@ -93,11 +93,23 @@ class Network(Grid):
         elapsed = perf_counter_ns() - start
         return (dx.reshape(-1) if self._flat else dx), elapsed
 
+    def layer_outputs(self, inputs: Array) -> list[Array]:
+        """Every layer's output in evaluation mode, in the order of the data.
+
+        Shapes: (B, ...) or flat batch_size * input_size -> for each layer (B, ...).
+        """
+        outputs: list[Array] = []
+        self.forward(self._samples(inputs, "layer_outputs"), watch=outputs)
+        return outputs
+
     @python_only
-    def forward(self, x: Array, training: bool = False) -> Array:
+    def forward(
+        self, x: Array, training: bool = False, watch: list[Array] | None = None
+    ) -> Array:
         """The core of every forward pass, without checks: x (B, *input_shape).
 
-        Each pass in training mode draws new masks (`step` counts them).
+        Each pass in training mode draws new masks (`step` counts them). `watch` gets
+        the output of every layer.
         """
         if self._plan is None:
             self._prepare()
@@ -115,6 +127,8 @@ class Network(Grid):
                 x, cache = layer.forward(x, run)
             caches.append(cache)
             outputs.append(x if kept else None)
+            if watch is not None:
+                watch.append(x)
         return x
 
     @python_only

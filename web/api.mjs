@@ -37,6 +37,16 @@ export function createAPI(host, { version, methods, functions }) {
       return host.stop(handleOf(this, "stop"));
     }
 
+    /** Let TrainAsync wait before its next batch, for as long as one likes. */
+    pause() {
+      return host.pause(handleOf(this, "pause"));
+    }
+
+    /** Let TrainAsync go on. */
+    resume() {
+      return host.resume(handleOf(this, "resume"));
+    }
+
     /** Give the memory back now; later calls fail. Garbage collection does it too. */
     free() {
       const handle = handles.get(this);

@@ -13,6 +13,8 @@ const SLICE = 12;
 
 export class LocalHost {
   #bridge;
+  /** Of runs that are paused: what lets each go on. @type {Map<number, () => void>} */
+  #paused = new Map();
 
   /** @param {{baseURL: string, onProgress?: Function}} options */
   static async start(options) {
@@ -51,6 +53,7 @@ export class LocalHost {
     try {
       for (;;) {
         await turn();
+        if (this.#paused.has(handle)) await this.#until(handle);
         const reply = this.#bridge.train_step(handle, slice);
         const { error, events, done } = JSON.parse(reply[0]);
         if (error !== undefined) return reply;
@@ -58,6 +61,7 @@ export class LocalHost {
         if (done) return this.#bridge.train_result(handle);
       }
     } finally {
+      this.#paused.delete(handle);
       this.#bridge.train_end(handle);
     }
   }
@@ -65,11 +69,31 @@ export class LocalHost {
   /** Let training stop before its next batch. */
   stop(handle) {
     this.#bridge.train_stop(handle);
+    this.resume(handle);
+  }
+
+  /** Let training wait before its next batch; without a run, nothing. */
+  pause(handle) {
+    if (this.#bridge.is_training(handle) && !this.#paused.has(handle)) {
+      this.#paused.set(handle, () => {});
+    }
+  }
+
+  /** Let training go on. */
+  resume(handle) {
+    const go = this.#paused.get(handle);
+    this.#paused.delete(handle);
+    go?.();
   }
 
   /** Forget a network. */
   free(handle) {
     this.#bridge.free(handle);
+    this.resume(handle);
+  }
+
+  #until(handle) {
+    return new Promise((resolve) => this.#paused.set(handle, resolve));
   }
 }
 

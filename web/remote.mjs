@@ -44,6 +44,16 @@ export class RemoteHost {
     return this.#ask({ op: "stop", handle });
   }
 
+  /** Let training wait before its next batch. */
+  pause(handle) {
+    return this.#ask({ op: "pause", handle });
+  }
+
+  /** Let training go on. */
+  resume(handle) {
+    return this.#ask({ op: "resume", handle });
+  }
+
   /** Forget a network. */
   free(handle) {
     if (!this.#ended) this.#worker.postMessage({ op: "free", handle });

@@ -7,6 +7,7 @@ import { LoomError } from "./errors.mjs";
  * @property {string} label        words for people
  * @property {number} loadedBytes  of all files together, unpacked
  * @property {number} totalBytes
+ * @property {{name: string, loadedBytes: number, totalBytes: number}[]} parts
  */
 
 /** One runtime in a page or worker for each base URL. @type {Map<string, Promise>} */
@@ -32,19 +33,13 @@ async function boot(baseURL, onProgress) {
   const sizes = new Map(
     Object.entries(files).map(([path, bytes]) => [new URL(path, baseURL).href, bytes]),
   );
-  const totalBytes = [...sizes.values()].reduce((a, b) => a + b, 0);
-  let loadedBytes = 0;
-  const report = (stage, label) => onProgress({ stage, label, loadedBytes, totalBytes });
-  const received = (bytes) => {
-    loadedBytes += bytes;
-    report("download", "Downloading Python and NumPy");
-  };
-  report("download", "Downloading Python and NumPy");
+  const { received, finish, report } = progressOf(sizes, onProgress);
+  report("download", "Downloading");
 
   const indexURL = new URL("runtime/", baseURL).href;
   const imported = async (name) => {
     const module = await import(indexURL + name);
-    received(sizes.get(indexURL + name));
+    received(indexURL + name, sizes.get(indexURL + name));
     return module;
   };
   const uncount = countFetches(sizes, received);
@@ -58,8 +53,8 @@ async function boot(baseURL, onProgress) {
       packages: ["loom-nn"],
       env: { HOME: "/home/loom" },
     });
-    loadedBytes = totalBytes;
-    report("start", "Starting Loom");
+    finish();
+    report("start", "Starting");
     const bridge = pyodide.pyimport("loom.browser");
     report("ready", "Ready");
     return { pyodide, bridge };
@@ -70,6 +65,39 @@ async function boot(baseURL, onProgress) {
   } finally {
     uncount();
   }
+}
+
+/** What each file belongs to, for people. */
+const partOf = (url) => {
+  if (url.includes("/numpy-")) return "NumPy";
+  return url.includes("/loom_nn-") ? "Loom" : "Python";
+};
+
+/** Counts the bytes of `sizes`' files, and tells `onProgress`. */
+function progressOf(sizes, onProgress) {
+  const parts = new Map(["Python", "NumPy", "Loom"].map((name) => [name, { name }]));
+  for (const part of parts.values()) part.loadedBytes = part.totalBytes = 0;
+  for (const [url, bytes] of sizes) parts.get(partOf(url)).totalBytes += bytes;
+  const sum = (key) => [...parts.values()].reduce((total, part) => total + part[key], 0);
+  const report = (stage, label) =>
+    onProgress({
+      stage,
+      label,
+      loadedBytes: sum("loadedBytes"),
+      totalBytes: sum("totalBytes"),
+      parts: [...parts.values()].map((part) => ({ ...part })),
+    });
+  return {
+    report,
+    received(url, bytes) {
+      const part = parts.get(partOf(url));
+      part.loadedBytes += bytes;
+      report("download", `Downloading ${part.name}`);
+    },
+    finish() {
+      for (const part of parts.values()) part.loadedBytes = part.totalBytes;
+    },
+  };
 }
 
 async function fetchJSON(url) {
@@ -97,7 +125,7 @@ function countFetches(sizes, received) {
     if (!counting || !reply.ok || !reply.body || !sizes.has(url)) return reply;
     const counter = new TransformStream({
       transform(chunk, controller) {
-        received(chunk.byteLength);
+        received(url, chunk.byteLength);
         controller.enqueue(chunk);
       },
     });

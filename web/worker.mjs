@@ -17,6 +17,8 @@ const operations = {
   train: ({ handle, text, buffers }, onProgress) =>
     host.train(handle, { text, buffers }, onProgress, SLICE),
   stop: ({ handle }) => host.stop(handle),
+  pause: ({ handle }) => host.pause(handle),
+  resume: ({ handle }) => host.resume(handle),
   free: ({ handle }) => host.free(handle),
 };
 

@@ -100,8 +100,14 @@ class Trainer:
     def run(self) -> Iterator[TrainingEvent]:
         """Train; yields an event after each batch, epoch and checkpoint.
 
-        One `next` runs at most one batch (or one part of the validation data).
+        One `next` runs at most one batch (or one part of the validation data). The time
+        between two of them is not the training's.
         """
+        for event in self._run():
+            yield event
+            self._mark = perf_counter()
+
+    def _run(self) -> Iterator[TrainingEvent]:
         self._stop = self.result.stopped = False
         self._mark = perf_counter()
         if self._device:

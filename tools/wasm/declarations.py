@@ -73,6 +73,9 @@ export type Network = NetworkBase & { [K in keyof Calls]: JSONCall & Calls[K] } 
     name: K, ...values: Parameters<Calls[K]>
   ): ReturnType<Calls[K]>;
   stop(): void;
+  /** Let TrainAsync wait before its next batch, until resume() or stop(). */
+  pause(): void;
+  resume(): void;
 };
 
 export type WorkerNetwork = NetworkBase & {
@@ -83,6 +86,9 @@ export type WorkerNetwork = NetworkBase & {
     name: K, ...values: Parameters<Calls[K]>
   ): Promise<ReturnType<Calls[K]>>;
   stop(): Promise<void>;
+  /** Let TrainAsync wait before its next batch, until resume() or stop(). */
+  pause(): Promise<void>;
+  resume(): Promise<void>;
 };
 
 export interface MethodDescription {
@@ -124,6 +130,8 @@ export interface LoadingProgress {
   /** Of all files together, unpacked. */
   loadedBytes: number;
   totalBytes: number;
+  /** The same for each part: Python, NumPy, Loom. */
+  parts: { name: string; loadedBytes: number; totalBytes: number }[];
 }
 export interface LoadOptions {
   /** Run in a worker: every method returns a promise. */

@@ -1,0 +1,126 @@
+"""A network's layers for the page: places, shapes, and weights as pictures."""
+
+from math import isqrt, prod
+from typing import Any
+
+import numpy as np
+
+from loom.layers.base import Layer, batch_text
+from loom.network import Network
+
+__all__ = ["layer_activity", "layer_rows", "layer_weights"]
+
+Array = np.ndarray
+MOST_PICTURES = 96
+MOST_SIDE = 256  # rows or columns of one picture
+MOST_VALUES = 1024  # of one layer's outputs
+
+
+def layer_rows(net: Network) -> list[dict[str, Any]]:
+    """A row for each layer, in the order of the data."""
+    shapes, rows = net.shapes(), []
+    for index, layer in enumerate(net.layers):
+        f = layer.config.get("activation")
+        rows.append(
+            {
+                "Place": list(net.position(index)),
+                "Kind": type(layer).__name__,
+                "Activation": f.name if f else None,
+                "Takes": batch_text(shapes[index]),
+                "Gives": batch_text(layer.output_shape(shapes[index])),
+                "Outputs": prod(layer.output_shape(shapes[index])),
+                "Parameters": layer.parameter_count(),
+            }
+        )
+    return rows
+
+
+def layer_activity(net: Network, inputs: Array) -> list[dict[str, Any]]:
+    """Each layer's output for one sample, as a picture: {Values, Width, Height, Bound}.
+
+    A picture (C, H, W) is its first channels one below the other; anything else is
+    folded into a square, row by row.
+    """
+    rows = []
+    for values in net.layer_outputs(inputs):
+        first = values[0]
+        if first.ndim == 3:
+            flat = first[: max(1, MOST_VALUES // max(1, first[0].size))]
+            width = first.shape[2]
+        else:
+            flat = first
+            width = isqrt(max(1, min(first.size, MOST_VALUES) - 1)) + 1
+        flat = flat.reshape(-1)[:MOST_VALUES]
+        height = -(-flat.size // width)
+        padded = np.zeros(height * width, np.float32)
+        padded[: flat.size] = flat
+        bound = float(np.abs(flat).max(initial=0))
+        row = {"Values": padded, "Width": width, "Height": height, "Bound": bound}
+        rows.append(row)
+    return rows
+
+
+def layer_weights(
+    net: Network, index: int, image: list[int] | None = None
+) -> dict[str, Any]:
+    """The weights of a layer as pictures: {Note, Whole, Bound, Pictures}.
+
+    A unit of a layer that looks at an image (H, W) is one picture, and so is a kernel
+    of a convolution; any other array is one whole. Values lie in -Bound to Bound. Each
+    picture is {Label, Values (H, W)}.
+    """
+    layer = net.layers[index]
+    arrays = {
+        name: array
+        for name, array in layer.parameters.items()
+        if name not in layer.bias_names()
+    }
+    if not arrays:
+        return {"Note": _empty(layer), "Whole": True, "Bound": 0.0, "Pictures": []}
+    bound = max(float(np.abs(array).max(initial=0)) for array in arrays.values())
+    units = _units(net, index, arrays, image)
+    if units is not None:
+        shown = units[:MOST_PICTURES]
+        pictures = [
+            {"Label": f"unit {number}", "Values": np.ascontiguousarray(unit)}
+            for number, unit in enumerate(shown)
+        ]
+        note = f"What each of the {len(units)} units looks for in the input."
+        if len(shown) < len(units):
+            note += f" The first {len(shown)} are shown."
+    else:
+        pictures = [
+            {"Label": f"{name} {' x '.join(map(str, a.shape))}", "Values": _whole(a)}
+            for name, a in arrays.items()
+        ]
+        note = "Rows are what comes in, columns what goes out."
+        if any(a.size > MOST_SIDE**2 for a in arrays.values()):
+            note += f" At most {MOST_SIDE} rows and columns are shown."
+    whole = units is None
+    return {"Note": note, "Whole": whole, "Bound": bound, "Pictures": pictures}
+
+
+def _units(net, index: int, arrays: dict[str, Array], image) -> Array | None:
+    """(N, H, W): one picture a unit or kernel, where that says something."""
+    weight = arrays.get("weight", arrays.get("kernel"))
+    if weight is None or len(arrays) > 1:
+        return None
+    if weight.ndim == 4:
+        return weight.reshape(-1, *weight.shape[2:])
+    if weight.ndim != 2:
+        return None
+    if index == 0 and image and prod(image) == weight.shape[0]:
+        return weight.T.reshape(-1, *image)
+    side = isqrt(weight.shape[0])
+    if index == 0 and side > 4 and side * side == weight.shape[0]:
+        return weight.T.reshape(-1, side, side)
+    return None
+
+
+def _whole(array: Array) -> Array:
+    flat = array.reshape(len(array), -1) if array.ndim > 1 else array[None]
+    return np.ascontiguousarray(flat[:MOST_SIDE, :MOST_SIDE])
+
+
+def _empty(layer: Layer) -> str:
+    return f"{type(layer).__name__} has no weights: it is the same before and after."

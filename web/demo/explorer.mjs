@@ -1,0 +1,91 @@
+// Every method of the running program, found by reflection, to be tried out.
+import { $, count, make } from "./dom.mjs";
+
+/** Longer replies are cut: a page of a million characters helps nobody. */
+const MOST = 20_000;
+
+export class Explorer {
+  #session;
+  #methods;
+
+  constructor(session) {
+    this.#session = session;
+    this.#methods = session.loom.methods;
+    $("methods-summary").textContent = `${count(this.#methods.length)} methods`;
+    $("method-filter").addEventListener("input", () => this.#list());
+    $("method").addEventListener("change", () => this.#choose());
+    $("call").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#run();
+    });
+    this.#list();
+  }
+
+  #list() {
+    const words = $("method-filter").value.trim().toLowerCase();
+    const found = this.#methods.filter(({ method_name: name, doc }) =>
+      `${name} ${doc}`.toLowerCase().includes(words),
+    );
+    const before = $("method").value;
+    $("method").replaceChildren(
+      ...found.map(({ method_name: name }) => make("option", { value: name, text: name })),
+    );
+    $("method").value = found.some((row) => row.method_name === before)
+      ? before
+      : (found[0]?.method_name ?? "");
+    this.#choose();
+  }
+
+  #choose() {
+    const row = this.#methods.find(({ method_name: name }) => name === $("method").value);
+    $("run").disabled = !row;
+    if (!row) return;
+    $("method-name").textContent = row.method_name;
+    const list = row.parameters.map((p) => `${p.name}: ${p.type}${"default" in p ? "?" : ""}`);
+    const result = row.returns.length > 1 ? `(${row.returns.join(", ")})` : (row.returns[0] ?? "nothing");
+    $("method-signature").textContent = `(${list.join(", ")}) → ${result}`;
+    $("method-doc").textContent = row.doc;
+    const needed = row.parameters.filter((parameter) => !("default" in parameter));
+    $("arguments").value = JSON.stringify(needed.map((parameter) => this.#example(parameter)));
+    $("reply").textContent = "";
+    $("reply").classList.remove("failed");
+    $("call-time").textContent = "";
+  }
+
+  /** A value of a parameter's type that does something sensible on this network. */
+  #example({ name, type }) {
+    const { samples, sample } = this.#session;
+    const one = ({ Input, Target }, key) => {
+      const size = Input.length / Target.length;
+      return key === "Input" ? [...Input.slice(sample * size, (sample + 1) * size)] : [Target[sample]];
+    };
+    const held = samples?.HeldOut;
+    if (type === "Batch[]" && held) return [{ Input: [one(held, "Input")], Target: one(held) }];
+    if (type.startsWith("float32[]")) {
+      if (!held) return [];
+      return name === "inputs" ? one(held, "Input") : one(held);
+    }
+    if (type === "LayerConfig") return { Type: 0, InputSize: 64, OutputSize: 64, Activation: 0 };
+    if (type.endsWith("[]")) return [];
+    const plain = { int: 0, float: 0.01, bool: false, string: "ForwardCPU", object: {} };
+    return plain[type.split("|")[0]] ?? null;
+  }
+
+  async #run() {
+    const session = this.#session;
+    const name = $("method").value;
+    $("run").disabled = true;
+    const start = performance.now();
+    const reply = await session.network[name]($("arguments").value.trim() || "[]");
+    const time = performance.now() - start;
+    $("run").disabled = false;
+    const value = JSON.parse(reply);
+    const failed = value?.error !== undefined;
+    const text = failed ? value.error : JSON.stringify(value, null, 1);
+    const cut = text.length > MOST ? `${text.slice(0, MOST)}\n… ${count(text.length)} characters` : text;
+    $("reply").textContent = cut;
+    $("reply").classList.toggle("failed", failed);
+    $("call-time").textContent = `${failed ? "Refused" : "Done"} in ${time.toFixed(1)} ms`;
+    if (!failed) session.tell("weights");
+  }
+}

@@ -1,0 +1,80 @@
+// Samples to look at: images as images, rows of a table as their values.
+import { grey, palette } from "./colour.mjs";
+import { $, count, make, percent, short } from "./dom.mjs";
+
+const MOST = 60;
+
+export class Gallery {
+  #session;
+  #results = [];
+  #confidence = null;
+  #shown = { title: "", indices: [], none: "" };
+
+  constructor(session) {
+    this.#session = session;
+  }
+
+  /** Keep an evaluation's results. */
+  take({ Metrics, Confidence }) {
+    this.#results = Metrics.results;
+    this.#confidence = Confidence;
+  }
+
+  /** Show samples by index. */
+  open(title, indices, none = "No samples.") {
+    this.#shown = { title, indices, none };
+    this.draw();
+  }
+
+  /** Draw anew. */
+  draw() {
+    const { title, indices, none } = this.#shown;
+    const shown = indices.slice(0, MOST);
+    $("gallery-title").textContent = `${title} (${count(indices.length)})`;
+    const colours = palette();
+    $("gallery").replaceChildren(...shown.map((index) => this.#item(index, colours)));
+    let note = "";
+    if (!indices.length) note = none;
+    else if (indices.length > shown.length) note = `The first ${MOST} are shown.`;
+    $("gallery-note").textContent = note;
+  }
+
+  #item(index, colours) {
+    const { example } = this.#session;
+    const row = this.#results[index];
+    const classes = example.Task === "classification";
+    const title = (value) => (classes ? (example.Classes[value] ?? "?") : short(value));
+    const wrong = classes && row.actual !== row.expected;
+    const words = classes && !wrong ? title(row.actual) : `${title(row.actual)}, is ${title(row.expected)}`;
+    const sure = this.#confidence && `${percent(this.#confidence[index], 0)} sure`;
+    const far = !classes && `${short(row.deviation)}% off`;
+    const button = make(
+      "button",
+      { type: "button", onclick: () => this.#session.look(index), title: `Sample ${index}` },
+      this.#picture(index, colours),
+      make("span", { class: wrong ? "wrong" : "", text: `Read ${words}` }),
+      make("small", { text: sure || far || "" }),
+    );
+    return make("li", {}, button);
+  }
+
+  #picture(index, colours) {
+    const { example, samples } = this.#session;
+    const size = samples.HeldOut.Input.length / samples.HeldOut.Target.length;
+    const values = (samples.HeldOut.Plain ?? samples.HeldOut.Input).subarray(
+      index * size,
+      (index + 1) * size,
+    );
+    if (example.Image) {
+      const [height, width] = example.Image;
+      const canvas = make("canvas", { class: "pixels", "aria-hidden": "true" });
+      canvas.style.setProperty("--aspect", `${width} / ${height}`);
+      grey(canvas, values, width, height, colours);
+      return canvas;
+    }
+    const columns = example.Columns.slice(0, 4);
+    return make("small", {
+      text: columns.map((name, i) => `${name} ${short(values[i])}`).join(", "),
+    });
+  }
+}

@@ -1,0 +1,58 @@
+// The page: loads Loom into a worker, then hands a session to each section.
+import { fromAddress, toAddress } from "./address.mjs";
+import { $, show } from "./dom.mjs";
+import { Evaluation } from "./evaluation.mjs";
+import { Explorer } from "./explorer.mjs";
+import { Files } from "./files.mjs";
+import { load } from "./loading.mjs";
+import { NetworkView } from "./network.mjs";
+import { Pad } from "./pad.mjs";
+import { Playground } from "./playground.mjs";
+import { Session } from "./session.mjs";
+import { startTheme } from "./theme.mjs";
+import { Training } from "./training.mjs";
+import { startUse } from "./use.mjs";
+
+const loom = await load();
+globalThis.loom = loom;
+$("version").textContent = loom.version;
+show($("app")); // before the charts, which need their width
+
+const session = new Session(loom);
+const training = new Training(session);
+const pad = new Pad(session);
+const evaluation = new Evaluation(session);
+const view = new NetworkView(session);
+new Files(session, training);
+new Explorer(session);
+const playground = new Playground(loom);
+startUse();
+startTheme(() => {
+  for (const chart of [training.accuracy, training.loss]) chart.draw();
+  for (const part of [pad, evaluation, view, playground]) part.recolour();
+});
+
+await session.refresh();
+training.menu();
+await open(fromAddress());
+show($("loading"), false);
+document.documentElement.dataset.ready = ""; // for tests
+
+/** Take up what the address says, or the first example. */
+async function open({ example, epochs, rate, seed, run, ...rest }) {
+  const known = session.examples.some(({ Name }) => Name === example);
+  $("seed").value = /^\d{1,15}$/.test(seed ?? "") ? seed : "1";
+  await training.choose(known ? example : session.examples[0].Name);
+  if (Number(epochs) >= 1) $("epochs").value = epochs;
+  if (Number(rate) > 0) $("rate").value = rate;
+  await playground.open(rest);
+  $("settings").addEventListener("input", keep);
+  session.on(["example", "network"], keep);
+  if (run === "1") training.run();
+}
+
+function keep() {
+  const { example } = session;
+  // A table of one's own stays on this page, and so does its name.
+  toAddress({ example: example?.Own ? null : (example?.Name ?? null), ...training.settings });
+}

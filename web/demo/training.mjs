@@ -1,0 +1,191 @@
+// The bench: settings, a run of training and what it tells, live.
+import { Chart } from "./charts.mjs";
+import { $, count, eachFrame, make, notice, percent, short } from "./dom.mjs";
+
+/** ms between two looks at the weights while training runs. */
+const LOOK = 400;
+
+export class Training {
+  #session;
+  #done = 0; // epochs of earlier runs with these weights
+  #seconds = 0;
+
+  constructor(session) {
+    this.#session = session;
+    const axis = (share) => `${Math.round(100 * share)}%`;
+    const heldOut = { label: "Held out", colour: "--indigo" };
+    const train = { label: "Training", colour: "--madder" };
+    this.accuracy = new Chart("accuracy-chart", [heldOut], axis, [0, 1]);
+    this.loss = new Chart("loss-chart", [train, heldOut]);
+    this.#keys("loss-caption", "Loss", ["train", "Training"], ["held-out", "Held out"]);
+    this.#keys("accuracy-caption", "Held-out accuracy");
+
+    $("settings").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.run();
+    });
+    $("example").addEventListener("change", () => this.#guard(() => this.choose()));
+    $("seed").addEventListener("change", () => this.#guard(() => this.renew()));
+    $("reset").addEventListener("click", () => this.#guard(() => this.renew()));
+    $("stop").addEventListener("click", () => session.network.stop());
+    $("pause").addEventListener("click", () => this.pause());
+    session.on(["example"], () => this.#showExample());
+    session.on(["network"], () => this.#forget());
+    session.on(["training"], () => this.#showState());
+  }
+
+  /** What the address keeps. */
+  get settings() {
+    return { epochs: $("epochs").value, rate: $("rate").value, seed: $("seed").value };
+  }
+
+  /** Fill the menu. */
+  menu() {
+    const options = this.#session.examples.map(({ Name, Title }) =>
+      make("option", { value: Name, text: Title }),
+    );
+    $("example").replaceChildren(...options);
+    $("example").value = this.#session.example?.Name ?? "";
+  }
+
+  /** Take up the example of the menu. */
+  async choose(name = $("example").value) {
+    await this.#session.choose(name, this.#seed());
+  }
+
+  /** New weights of the seed in the form. */
+  async renew() {
+    if (!$("seed").reportValidity()) return;
+    await this.#session.renew(this.#seed());
+  }
+
+  /** Train for the epochs of the form. */
+  async run() {
+    const session = this.#session;
+    const { network, samples, example } = session;
+    if (session.state !== "idle" || !samples) return;
+    notice($("train-error"));
+    const config = {
+      ...example.Settings,
+      Epochs: $("epochs").valueAsNumber,
+      LearningRate: $("rate").valueAsNumber,
+      ValidationInputs: samples.HeldOut.Input,
+      ValidationTargets: samples.HeldOut.Target,
+    };
+    const { Input, Target } = samples.Train;
+    session.become("training");
+    let looked = performance.now();
+    const onProgress = (event) => {
+      if (network !== session.network) return;
+      this.#tell(event);
+      if (event.Kind === "epoch" && performance.now() - looked > LOOK) {
+        looked = performance.now();
+        session.tell("weights");
+      }
+    };
+    try {
+      const result = await network.TrainAsync([Input, Target], config, { onProgress });
+      this.#done += result.Epochs;
+      this.#seconds += result.TotalTime / 1e9;
+      session.trained ||= result.Steps > 0;
+      this.#say(result.Stopped ? "Stopped" : "Trained");
+    } catch (error) {
+      notice($("train-error"), error);
+      this.#say("Failed");
+    }
+    if (network !== session.network) return;
+    session.become("idle");
+    session.tell("weights");
+  }
+
+  /** Pause, or go on. */
+  pause() {
+    const session = this.#session;
+    if (session.state === "training") {
+      session.network.pause();
+      session.become("paused");
+      this.#say("Paused");
+      session.tell("weights");
+    } else if (session.state === "paused") {
+      session.network.resume();
+      session.become("training");
+      this.#say("Training");
+    }
+  }
+
+  #seed() {
+    return $("seed").valueAsNumber || 0;
+  }
+
+  async #guard(work) {
+    notice($("train-error"));
+    try {
+      await work();
+    } catch (error) {
+      notice($("train-error"), error);
+    }
+  }
+
+  #keys(id, title, ...keys) {
+    const items = keys.map(([kind, text]) => make("span", { class: `key ${kind}`, text }));
+    $(id).replaceChildren(make("span", { text: title }), ...items);
+  }
+
+  #say(text) {
+    $("status").textContent = text;
+  }
+
+  #showExample() {
+    const { example } = this.#session;
+    $("example").value = example?.Name ?? "";
+    $("about").textContent =
+      example?.About ?? "This model fits none of the examples: look at it, run its methods.";
+    if (!example) return;
+    $("epochs").value = example.Settings.Epochs;
+    $("rate").value = example.Settings.LearningRate;
+    const name = example.Task === "classification" ? "Held-out accuracy" : "Held-out score";
+    $("metric-name").textContent = name;
+    this.#keys("accuracy-caption", name);
+  }
+
+  #forget() {
+    this.#done = this.#seconds = 0;
+    this.accuracy.clear();
+    this.loss.clear();
+    for (const id of ["metric", "loss", "epoch", "time", "speed"]) $(id).textContent = "–";
+    this.#say(this.#session.trained ? "Opened" : "Ready");
+    this.#session.become("idle");
+  }
+
+  #showState() {
+    const { state, samples } = this.#session;
+    const busy = state !== "idle";
+    $("start").disabled = busy || !samples;
+    $("reset").disabled = busy || !samples;
+    $("pause").disabled = $("stop").disabled = !busy;
+    $("pause").textContent = state === "paused" ? "Go on" : "Pause";
+    for (const id of ["example", "epochs", "rate", "seed", "target", "open"]) $(id).disabled = busy;
+    if (state === "training") this.#say("Training");
+  }
+
+  #tell(event) {
+    this.#readings(event);
+    if (event.Kind !== "epoch") return;
+    const epoch = this.#done + event.Epoch;
+    const row = event.Validation;
+    this.loss.add(epoch, event.Loss, row?.Loss ?? null);
+    if (!row) return;
+    const metric = row.Accuracy ?? row.Score / 100;
+    this.accuracy.add(epoch, metric);
+    $("metric").textContent = percent(metric);
+    $("accuracy-chart").setAttribute("aria-label", `${percent(metric)} after epoch ${epoch}`);
+    $("loss-chart").setAttribute("aria-label", `${short(event.Loss)} after epoch ${epoch}`);
+  }
+
+  #readings = eachFrame((event) => {
+    $("loss").textContent = short(event.AverageLoss);
+    $("epoch").textContent = `${this.#done + event.Epoch} of ${this.#done + event.Epochs}`;
+    $("time").textContent = `${(this.#seconds + event.Seconds).toFixed(1)} s`;
+    $("speed").textContent = count(event.SamplesPerSecond);
+  });
+}
