@@ -1,8 +1,8 @@
 """What the web page needs from Python beside Network's methods.
 
 The page calls a function here through `loom.browser` as `page.Name`, the wire name of a
-row of `FUNCTIONS`: `loom.call("page.Examples")`, or with a network as the first
-argument `network.call("page.Layers")`. Results are JSON values, arrays and networks.
+row of `FUNCTIONS`: `loom.call("page.Catalog")`, or with a network as the first
+argument `network.call("page.LayerRows")`. Results are JSON values, arrays and networks.
 This is the page's own, not the JavaScript API: it may change with the page.
 """
 

@@ -1,147 +1,131 @@
-"""Examples for the page: their rows, data and networks, and tables dropped onto it."""
+"""Examples for the page: rows, samples, networks, and tables dropped onto it."""
 
-from functools import cache
+from functools import lru_cache
 from math import prod
 from typing import Any
+
+import numpy as np
 
 from loom import data
 from loom.data.standard import Standard, fold
 from loom.errors import ConfigError, known
-from loom.examples import EXAMPLES, Example, chain
+from loom.examples import BY_NAME, Example, Task
+from loom.examples.tables import from_table
 from loom.network import Network
 from loom.serialization import load_model_from_string, save_model_to_string
-from loom.training import TrainingConfig
 
-__all__ = ["data_of", "examples", "new_network", "open_model", "read_csv", "save"]
+__all__ = ["catalog", "new_network", "open_model", "read_csv", "samples", "save"]
 
 _own: dict[str, Example] = {}  # of tables that were dropped onto the page
 
 
-def examples() -> list[dict[str, Any]]:
+def catalog() -> list[dict[str, Any]]:
     """A row for each example, in the order of the menu."""
-    return [_row(row) for row in (*EXAMPLES.values(), *_own.values())]
+    rows = (BY_NAME | _own).values()
+    return [row.describe() | {"own": row.name in _own} for row in rows]
 
 
-def data_of(name: str) -> dict[str, Any]:
-    """The samples of an example: {Train, HeldOut}, each {Input, Target}.
+def samples(name: str, seed: int) -> dict[str, Any]:
+    """The samples of an example: {classes, columns, target, picture, train, held_out}.
 
-    Inputs are standardised where the example asks for it; HeldOut.Plain has them as
-    they are. Shapes: (N, ...) and (N,) class indices or (N, 1) values.
+    `picture` is the shape (H, W) in which a sample can be drawn, or null. The parts are
+    {input, target} as training sees them, and {plain} inputs of those held out.
     """
-    train, held_out = [
-        {"Input": inputs, "Target": targets.astype("float32")}
-        for inputs, targets in _data(name)
-    ]
-    held_out["Plain"] = _example(name).data()[1][0]
-    return {"Train": train, "HeldOut": held_out}
+    task = task_of(name, seed)
+    (x, t), (vx, vt) = task.training, task.validation
+    plain = task.held_out[0]
+    return {
+        "classes": list(task.classes),
+        "columns": list(task.columns),
+        "target": task.target,
+        "picture": _picture(example_of(name), x),
+        "train": {"input": x, "target": np.asarray(t, np.float32)},
+        "held_out": {
+            "input": vx,
+            "target": np.asarray(vt, np.float32),
+            "plain": np.asarray(plain, np.float32),
+        },
+    }
 
 
 def new_network(name: str, seed: int) -> Network:
     """The example's network with the initial weights of a seed."""
-    return _example(name).network(seed)
+    return example_of(name).build(seed)[0]
 
 
 def save(net: Network, name: str) -> str:
     """The bundle of a network trained here; it takes plain, not standardised values."""
-    scale = _standard(name) if name else None
-    return save_model_to_string(net if scale is None else fold(net, scale), "model")
+    return save_model_to_string(finished(net, name) if name else net, "model")
+
+
+def finished(net: Network, name: str) -> Network:
+    """The network as it is saved: takes and gives plain values."""
+    return example_of(name).finish(net, task_of(name, net.seed))
 
 
 def open_model(text: str) -> dict[str, Any]:
-    """{Network, Example} of a bundle: the example that the file names, or one that fits.
+    """{network, example, seed} of a bundle.
 
-    Example is null when none does.
+    `example` is what the file names, or one that fits, or null.
     """
     net = load_model_from_string(text)
-    name = net.metadata.get("example")
-    every = EXAMPLES | _own
-    fitting = [row.name for row in every.values() if _fits(net, row)]
-    chosen = name if name in fitting else next(iter(fitting), None)
-    scale = _standard(chosen) if chosen else None
-    if scale is not None:
-        net = fold(net, Standard(-scale.mean / scale.deviation, 1 / scale.deviation))
-    return {"Network": net, "Example": chosen}
+    every = BY_NAME | _own
+    names = [net.metadata.get("example"), *every]
+    name = next((n for n in names if n in every and _fits(net, n)), None)
+    if name:
+        task = task_of(name, net.seed)
+        if task.inputs is not None or task.outputs is not None:
+            net = fold(net, _inverse(task.inputs), _inverse(task.outputs))
+    return {"network": net, "example": name, "seed": net.seed}
 
 
 def read_csv(text: str, file: str, target: str | None = None) -> dict[str, Any]:
-    """Make an example of a table; its row, with Target and every column as Choices.
+    """Make an example of a table: {name, target, choices}.
 
-    The target is the named column, or the last.
+    The target is the named column, or the last; `choices` are all columns.
     """
     table = data.read_table(text, target, name=file)
-    outputs = len(table.classes) or 1
-    loss = "softmax_cross_entropy" if table.classes else "mse"
-    rows = len(table.inputs)
-    row = Example(
-        name=file,
-        title=file,
-        about=f"{rows:,} rows of {file}, which never left this page. Learns "
-        f"“{table.target}” from {len(table.columns)} columns.",
-        task="classification" if table.classes else "regression",
-        classes=table.classes,
-        settings={
-            "epochs": 60,
-            "learning_rate": 0.01,
-            "batch_size": 16,
-            "optimizer": "adam",
-            "loss_type": loss,
-        },
-        network=chain(file, table.classes, len(table.columns), 24, outputs),
-        data=lambda: data.split(table.inputs, table.targets),
-        columns=table.columns,
-        standardise=True,
+    about = (
+        f"{len(table.inputs):,} rows of {file}, which does not leave this page: learns "
+        f"{table.target!r} from the other columns; a fifth is held out."
     )
-    row.data()  # says what is wrong now, not at the first training
+    row = from_table(file, lambda: table, about=about)
+    row.build(1)  # says what is wrong now, not at the first training
     _own[file] = row
-    _data.cache_clear()
-    _standard.cache_clear()
+    task_of.cache_clear()
     choices = [*table.columns, table.target]
-    return _row(row) | {"Choices": choices, "Target": table.target}
+    return {"name": file, "target": table.target, "choices": choices}
 
 
-def _example(name: str) -> Example:
-    every = EXAMPLES | _own
+def example_of(name: str) -> Example:
+    """The row of a name. Raises ConfigError for an unknown one."""
+    every = BY_NAME | _own
     if name not in every:
         raise ConfigError(known(name, every, "example"))
     return every[name]
 
 
-@cache
-def _standard(name: str) -> Standard | None:
-    row = _example(name)
-    return Standard.of(row.data()[0][0]) if row.standardise else None
+@lru_cache(maxsize=8)
+def task_of(name: str, seed: int) -> Task:
+    """The samples of an example, of which a seed decides what is held out."""
+    return example_of(name).task(seed)
 
 
-@cache
-def _data(name: str) -> tuple:
-    parts, scale = _example(name).data(), _standard(name)
+def _fits(net: Network, name: str) -> bool:
+    task = task_of(name, net.seed)
+    x, t = task.train
+    outputs = len(task.classes) or prod(np.shape(t)[1:])
+    return prod(x.shape[1:]) == net.input_size and net.shapes()[-1][-1] == outputs
+
+
+def _inverse(scale: Standard | None) -> Standard | None:
     if scale is None:
-        return parts
-    return tuple((scale.apply(inputs), targets) for inputs, targets in parts)
+        return None
+    return Standard(-scale.mean / scale.deviation, 1 / scale.deviation)
 
 
-def _fits(net: Network, row: Example) -> bool:
-    (inputs, _), _ = row.data()
-    same = prod(inputs.shape[1:]) == net.input_size
-    return same and net.output_size() == (len(row.classes) or 1)
-
-
-def _row(row: Example) -> dict[str, Any]:
-    config = TrainingConfig(**row.settings).to_wire()
-    defaults = TrainingConfig().to_wire()
-    return {
-        "Name": row.name,
-        "Title": row.title,
-        "About": row.about,
-        "Task": row.task,
-        "Classes": list(row.classes),
-        "Image": row.image and list(row.image),
-        "Drawable": row.drawable,
-        "Columns": list(row.columns),
-        "Own": row.name in _own,
-        "Settings": {
-            key: value
-            for key, value in config.items()
-            if value != defaults[key] or key in ("Epochs", "LearningRate")
-        },
-    }
+def _picture(row: Example, x: np.ndarray) -> list[int] | None:
+    if row.kind == "image":
+        shape = x.shape[1:]
+        return list(shape[-2:]) if len(shape) > 1 else [8, shape[0] // 8]
+    return list(x.shape[1:]) if row.kind == "sequence" and x.ndim == 3 else None

@@ -23,20 +23,20 @@ def layer_rows(net: Network) -> list[dict[str, Any]]:
         f = layer.config.get("activation")
         rows.append(
             {
-                "Place": list(net.position(index)),
-                "Kind": type(layer).__name__,
-                "Activation": f.name if f else None,
-                "Takes": batch_text(shapes[index]),
-                "Gives": batch_text(layer.output_shape(shapes[index])),
-                "Outputs": prod(layer.output_shape(shapes[index])),
-                "Parameters": layer.parameter_count(),
+                "place": list(net.position(index)),
+                "kind": type(layer).__name__,
+                "activation": f.name if f else None,
+                "takes": batch_text(shapes[index]),
+                "gives": batch_text(layer.output_shape(shapes[index])),
+                "outputs": prod(layer.output_shape(shapes[index])),
+                "parameters": layer.parameter_count(),
             }
         )
     return rows
 
 
 def layer_activity(net: Network, inputs: Array) -> list[dict[str, Any]]:
-    """Each layer's output for one sample, as a picture: {Values, Width, Height, Bound}.
+    """Each layer's output for one sample, as a picture: {values, width, height, bound}.
 
     A picture (C, H, W) is its first channels one below the other; anything else is
     folded into a square, row by row.
@@ -55,7 +55,7 @@ def layer_activity(net: Network, inputs: Array) -> list[dict[str, Any]]:
         padded = np.zeros(height * width, np.float32)
         padded[: flat.size] = flat
         bound = float(np.abs(flat).max(initial=0))
-        row = {"Values": padded, "Width": width, "Height": height, "Bound": bound}
+        row = {"values": padded, "width": width, "height": height, "bound": bound}
         rows.append(row)
     return rows
 
@@ -63,11 +63,11 @@ def layer_activity(net: Network, inputs: Array) -> list[dict[str, Any]]:
 def layer_weights(
     net: Network, index: int, image: list[int] | None = None
 ) -> dict[str, Any]:
-    """The weights of a layer as pictures: {Note, Whole, Bound, Pictures}.
+    """The weights of a layer as pictures: {note, whole, bound, pictures}.
 
     A unit of a layer that looks at an image (H, W) is one picture, and so is a kernel
-    of a convolution; any other array is one whole. Values lie in -Bound to Bound. Each
-    picture is {Label, Values (H, W)}.
+    of a convolution; any other array is one whole. Values lie in -bound to bound. Each
+    picture is {label, values (H, W)}.
     """
     layer = net.layers[index]
     arrays = {
@@ -76,13 +76,13 @@ def layer_weights(
         if name not in layer.bias_names()
     }
     if not arrays:
-        return {"Note": _empty(layer), "Whole": True, "Bound": 0.0, "Pictures": []}
+        return {"note": _empty(layer), "whole": True, "bound": 0.0, "pictures": []}
     bound = max(float(np.abs(array).max(initial=0)) for array in arrays.values())
     units = _units(net, index, arrays, image)
     if units is not None:
         shown = units[:MOST_PICTURES]
         pictures = [
-            {"Label": f"unit {number}", "Values": np.ascontiguousarray(unit)}
+            {"label": f"unit {number}", "values": np.ascontiguousarray(unit)}
             for number, unit in enumerate(shown)
         ]
         note = f"What each of the {len(units)} units looks for in the input."
@@ -90,14 +90,14 @@ def layer_weights(
             note += f" The first {len(shown)} are shown."
     else:
         pictures = [
-            {"Label": f"{name} {' x '.join(map(str, a.shape))}", "Values": _whole(a)}
+            {"label": f"{name} {' x '.join(map(str, a.shape))}", "values": _whole(a)}
             for name, a in arrays.items()
         ]
         note = "Rows are what comes in, columns what goes out."
         if any(a.size > MOST_SIDE**2 for a in arrays.values()):
             note += f" At most {MOST_SIDE} rows and columns are shown."
     whole = units is None
-    return {"Note": note, "Whole": whole, "Bound": bound, "Pictures": pictures}
+    return {"note": note, "whole": whole, "bound": bound, "pictures": pictures}
 
 
 def _units(net, index: int, arrays: dict[str, Array], image) -> Array | None:

@@ -1,5 +1,6 @@
 """The playground: points in a plane, and how a network divides it."""
 
+from itertools import pairwise
 from math import pi
 from typing import Any
 
@@ -19,11 +20,11 @@ MOST_SIDE = 256
 
 def plane_sets() -> list[dict[str, Any]]:
     """The sets of points: name and title."""
-    return [{"Name": name, "Title": row[0]} for name, row in _SETS.items()]
+    return [{"name": name, "title": row[0]} for name, row in _SETS.items()]
 
 
 def plane_points(name: str, count: int, seed: int) -> dict[str, Any]:
-    """Points of a set: {Input (N, 2) in -1 to 1, Target (N,) classes from 0}."""
+    """Points of a set: {input (N, 2) in -1 to 1, target (N,) classes from 0}."""
     if name not in _SETS:
         raise ConfigError(known(name, _SETS, "set of points"))
     if not 2 <= count <= 5000:
@@ -33,8 +34,8 @@ def plane_points(name: str, count: int, seed: int) -> dict[str, Any]:
     label = np.arange(count) % classes
     points = np.stack(place(u[0], u[1], label), axis=1) + 0.055 * u[2:].T
     return {
-        "Input": np.clip(points, -1, 1).astype(np.float32),
-        "Target": label.astype(np.float32),
+        "input": np.clip(points, -1, 1).astype(np.float32),
+        "target": label.astype(np.float32),
     }
 
 
@@ -43,9 +44,7 @@ def plane_network(
 ) -> Network:
     """A network of two inputs, `depth` layers of `hidden` units and one a class."""
     sizes = [2, *[hidden] * depth]
-    layers = [
-        Dense(a, b, activation) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
-    ]
+    layers = [Dense(a, b, activation) for a, b in pairwise(sizes)]
     return Network.stack(*layers, Dense(hidden, classes, "linear"), seed=seed)
 
 

@@ -8,41 +8,44 @@ from loom import linalg
 from loom.data import digit_from_drawing
 from loom.evaluation import confusion_matrix, evaluate, outputs_of
 from loom.network import Network
+from loom.page.examples import finished, task_of
 
-__all__ = ["evaluate_samples", "predict", "read_drawing"]
+__all__ = ["evaluate_held_out", "predict", "read_drawing"]
 
 Array = np.ndarray
 
 
 def predict(net: Network, inputs: Array) -> Array:
-    """Probabilities (B, K) of a classifier, values (B, 1) of a network of one output."""
+    """Probabilities (B, K) of a classifier; the values (B, 1) of one output."""
     return _probabilities(net, outputs_of(net, inputs, "predict"))
 
 
 def read_drawing(net: Network, pixels: Array) -> dict[str, Any]:
     """A drawing as the network sees it, and the probability of each class.
 
-    Shapes: pixels (H, W), paper 0 to ink 1 -> {Seen (64,), Probabilities (K,)};
-    Probabilities is null for an empty drawing.
+    Shapes: pixels (H, W), paper 0 to ink 1 -> {seen (64,), probabilities (K,)};
+    `probabilities` is null for an empty drawing.
     """
     seen = digit_from_drawing(pixels)
     if not seen.any():
-        return {"Seen": seen, "Probabilities": None}
-    return {"Seen": seen, "Probabilities": predict(net, seen[None])[0]}
+        return {"seen": seen, "probabilities": None}
+    return {"seen": seen, "probabilities": predict(net, seen[None])[0]}
 
 
-def evaluate_samples(net: Network, inputs: Array, targets: Array) -> dict[str, Any]:
-    """{Metrics, Confusion, Confidence} of samples, from one pass.
+def evaluate_held_out(net: Network, name: str) -> dict[str, Any]:
+    """{metrics, confusion, confidence} of an example's held-out samples, in one pass.
 
-    Confusion (K, K) counts, row the right class, and Confidence (N,), the probability
-    of the class that was read, are null for a network of one output.
+    `confusion` (K, K) counts, row the right class, and `confidence` (N,), the
+    probability of the class that was read, are null where a sample is not of one class.
     """
-    outputs = outputs_of(net, inputs, "evaluate")
+    inputs, targets = task_of(name, net.seed).held_out
+    done = finished(net, name)
+    outputs = outputs_of(done, inputs, "evaluate")
     classes = outputs.ndim == 2 and outputs.shape[1] > 1
     return {
-        "Metrics": evaluate(outputs, targets),
-        "Confusion": confusion_matrix(outputs, targets) if classes else None,
-        "Confidence": _probabilities(net, outputs).max(axis=1) if classes else None,
+        "metrics": evaluate(outputs, targets),
+        "confusion": confusion_matrix(outputs, targets) if classes else None,
+        "confidence": _probabilities(done, outputs).max(axis=1) if classes else None,
     }
 
 

@@ -1,36 +1,37 @@
 // The curves of a training run, drawn by uPlot in the page's colours.
 import uPlot from "../vendor/uplot/uPlot.esm.js";
-import { $, short } from "./dom.mjs";
+import { rgb } from "./colour.mjs";
+import { $ } from "./dom.mjs";
 
-const HEIGHT = 200;
+const LEAST = { width: 200, height: 200 };
 const FONT = "12px system-ui, sans-serif";
 
-const variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
+const variable = (name) => `rgb(${rgb(name).join(" ")})`;
 
-/** A line chart over epochs, as wide as its place. */
+/** A line chart over epochs, as large as its place. */
 export class Chart {
   #place;
   #plot = null;
   #data;
   #series;
-  #format;
+  #format; // of the ticks
   #range;
 
   /**
    * @param {string} id  of its element
    * @param {{label: string, colour: string}[]} series  colour: a class of the caption
-   * @param {(value: number) => string} [format]
+   * @param {(value: number) => string} format
    * @param {[number | null, number | null]} [range]
    */
-  constructor(id, series, format = short, range = [0, null]) {
+  constructor(id, series, format, range = [0, null]) {
     this.#place = $(id);
     this.#series = series;
     this.#format = format;
     this.#range = range;
     this.clear();
     new ResizeObserver(([entry]) => {
-      const width = Math.floor(entry.contentRect.width);
-      if (width > 0) this.#plot?.setSize({ width, height: HEIGHT });
+      const { width, height } = entry.contentRect;
+      if (width > 0) this.#plot?.setSize({ width: Math.floor(width), height: Math.floor(height) });
     }).observe(this.#place);
   }
 
@@ -50,17 +51,19 @@ export class Chart {
   /** Draw anew, e.g. in other colours. */
   draw() {
     this.#plot?.destroy();
-    const width = Math.max(200, Math.floor(this.#place.clientWidth));
-    this.#plot = new uPlot(this.#options(width), this.#data, this.#place);
+    const { clientWidth, clientHeight } = this.#place;
+    const width = Math.max(LEAST.width, clientWidth);
+    const height = Math.max(LEAST.height, clientHeight);
+    this.#plot = new uPlot(this.#options(width, height), this.#data, this.#place);
   }
 
-  #options(width) {
+  #options(width, height) {
     const grid = { stroke: variable("--chart-grid"), width: 1 };
     const axis = { stroke: variable("--chart-ink"), font: FONT, grid, ticks: { show: false } };
     const [low, high] = this.#range;
     return {
       width,
-      height: HEIGHT,
+      height,
       legend: { show: false },
       cursor: { y: false, points: { size: 6 } },
       padding: [10, 8, 0, 0],

@@ -23,17 +23,16 @@ export class Evaluation {
   }
 
   async #evaluate(network) {
-    const { samples, trained, state } = this.#session;
+    const { samples, example, trained, state } = this.#session;
     if (state === "training") return;
     const ready = Boolean(samples && (trained || state === "paused"));
     show($("evaluation"), ready);
     show($("evaluate-empty"), !ready);
     $("evaluate-summary").textContent = "";
     if (!ready) return;
-    const { Input, Target } = samples.HeldOut;
-    const found = await network.call("page.EvaluateSamples", Input, Target);
+    const found = await network.call("page.EvaluateHeldOut", example.name);
     if (network !== this.#session.network) return;
-    const { Metrics: metrics, Confusion: confusion } = found;
+    const { metrics, confusion } = found;
     this.#gallery.take(found);
     this.metrics = metrics;
     const total = count(metrics.total_samples);
@@ -86,7 +85,7 @@ export class Evaluation {
         },
         make("span", { text: name }),
         make("span", { class: "track" }, fill),
-        make("span", { class: "count", text: `${count(bucket.count)}  ${percent(share)}` }),
+        make("span", { class: "count", text: `${count(bucket.count)} · ${percent(share)}` }),
       );
       return make("li", {}, button);
     });
@@ -94,7 +93,7 @@ export class Evaluation {
   }
 
   #confusion(matrix, { results }) {
-    const { Classes: names } = this.#session.example;
+    const { classes: names } = this.#session.samples;
     const [size] = matrix.shape;
     const title = (k) => names[k] ?? String(k);
     const corner = make("td", { class: "corner" });

@@ -55,15 +55,13 @@ export class Explorer {
   /** A value of a parameter's type that does something sensible on this network. */
   #example({ name, type }) {
     const { samples, sample } = this.#session;
-    const one = ({ Input, Target }, key) => {
-      const size = Input.length / Target.length;
-      return key === "Input" ? [...Input.slice(sample * size, (sample + 1) * size)] : [Target[sample]];
-    };
-    const held = samples?.HeldOut;
-    if (type === "Batch[]" && held) return [{ Input: [one(held, "Input")], Target: one(held) }];
-    if (type.startsWith("float32[]")) {
-      if (!held) return [];
-      return name === "inputs" ? one(held, "Input") : one(held);
+    if (samples && (type === "Batch[]" || type === "float32[]")) {
+      const { target } = samples.held_out;
+      const size = target.length / samples.held_out.input.shape[0];
+      const expected = [...target.slice(sample * size, (sample + 1) * size)];
+      const values = [...this.#session.one()];
+      if (type === "Batch[]") return [{ Input: [values], Target: expected }];
+      return name === "inputs" ? values : expected;
     }
     if (type === "LayerConfig") return { Type: 0, InputSize: 64, OutputSize: 64, Activation: 0 };
     if (type.endsWith("[]")) return [];

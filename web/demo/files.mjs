@@ -26,7 +26,7 @@ export class Files {
   /** Hand the model to the browser as a file. */
   async save() {
     const text = await this.#session.bundle();
-    const name = `${(this.#session.example?.Name ?? "model").replace(/\.\w+$/, "")}.loom.json`;
+    const name = `${(this.#session.example?.name ?? "model").replace(/\.\w+$/, "")}.loom.json`;
     const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
     make("a", { href: url, download: name }).click();
     setTimeout(() => URL.revokeObjectURL(url), 10_000);
@@ -41,23 +41,23 @@ export class Files {
     if (/\.(csv|tsv|txt)$/i.test(file.name)) return this.#table(text, file.name);
     await this.#session.open(text);
     const { example } = this.#session;
-    return `Opened ${file.name}${example ? `, a model for ${example.Title}` : ""}.`;
+    return `Opened ${file.name}${example ? `, a model for ${example.title}` : ""}.`;
   }
 
   async #table(text, name, target = null) {
     const row = await this.#session.loom.call("page.ReadCsv", text, name, target);
     await this.#session.refresh();
-    this.tables.set(name, { text, choices: row.Choices, target: row.Target });
+    this.tables.set(name, { text, choices: row.choices, target: row.target });
     this.#training.menu();
-    await this.#training.choose(row.Name);
-    return `Opened ${name}: learns “${row.Target}”.`;
+    await this.#training.choose(row.name);
+    return `Opened ${name}: learns “${row.target}”.`;
   }
 
   /** The tables that were opened. @type {Map<string, object>} */
   tables = new Map();
 
   async #retarget() {
-    const { Name: name } = this.#session.example;
+    const { name } = this.#session.example;
     return this.#table(this.tables.get(name).text, name, $("target").value);
   }
 
@@ -68,7 +68,7 @@ export class Files {
   }
 
   #showTarget() {
-    const table = this.tables.get(this.#session.example?.Name);
+    const table = this.tables.get(this.#session.example?.name);
     show($("target-field"), Boolean(table));
     if (!table) return;
     const options = table.choices.map((text) => make("option", { value: text, text }));

@@ -15,9 +15,9 @@ export class Gallery {
   }
 
   /** Keep an evaluation's results. */
-  take({ Metrics, Confidence }) {
-    this.#results = Metrics.results;
-    this.#confidence = Confidence;
+  take({ metrics, confidence }) {
+    this.#results = metrics.results;
+    this.#confidence = confidence;
   }
 
   /** Show samples by index. */
@@ -40,10 +40,10 @@ export class Gallery {
   }
 
   #item(index, colours) {
-    const { example } = this.#session;
+    const { samples } = this.#session;
     const row = this.#results[index];
-    const classes = example.Task === "classification";
-    const title = (value) => (classes ? (example.Classes[value] ?? "?") : short(value));
+    const classes = this.#confidence !== null;
+    const title = (value) => (classes ? (samples.classes[value] ?? "?") : short(value));
     const wrong = classes && row.actual !== row.expected;
     const words = classes && !wrong ? title(row.actual) : `${title(row.actual)}, is ${title(row.expected)}`;
     const sure = this.#confidence && `${percent(this.#confidence[index], 0)} sure`;
@@ -59,22 +59,17 @@ export class Gallery {
   }
 
   #picture(index, colours) {
-    const { example, samples } = this.#session;
-    const size = samples.HeldOut.Input.length / samples.HeldOut.Target.length;
-    const values = (samples.HeldOut.Plain ?? samples.HeldOut.Input).subarray(
-      index * size,
-      (index + 1) * size,
-    );
-    if (example.Image) {
-      const [height, width] = example.Image;
+    const { picture, columns, held_out: { plain } } = this.#session.samples;
+    const size = plain.length / plain.shape[0];
+    const values = plain.subarray(index * size, (index + 1) * size);
+    if (picture) {
+      const [height, width] = picture;
       const canvas = make("canvas", { class: "pixels", "aria-hidden": "true" });
       canvas.style.setProperty("--aspect", `${width} / ${height}`);
       grey(canvas, values, width, height, colours);
       return canvas;
     }
-    const columns = example.Columns.slice(0, 4);
-    return make("small", {
-      text: columns.map((name, i) => `${name} ${short(values[i])}`).join(", "),
-    });
+    const shown = columns.slice(0, 4).map((name, i) => `${name} ${short(values[i])}`);
+    return make("small", { text: shown.join(", ") });
   }
 }

@@ -40,9 +40,9 @@ document.documentElement.dataset.ready = ""; // for tests
 
 /** Take up what the address says, or the first example. */
 async function open({ example, epochs, rate, seed, run, ...rest }) {
-  const known = session.examples.some(({ Name }) => Name === example);
+  const known = session.examples.some(({ name }) => name === example);
   $("seed").value = /^\d{1,15}$/.test(seed ?? "") ? seed : "1";
-  await training.choose(known ? example : session.examples[0].Name);
+  await training.choose(known ? example : session.examples[0].name);
   if (Number(epochs) >= 1) $("epochs").value = epochs;
   if (Number(rate) > 0) $("rate").value = rate;
   await playground.open(rest);
@@ -54,5 +54,5 @@ async function open({ example, epochs, rate, seed, run, ...rest }) {
 function keep() {
   const { example } = session;
   // A table of one's own stays on this page, and so does its name.
-  toAddress({ example: example?.Own ? null : (example?.Name ?? null), ...training.settings });
+  toAddress({ example: example?.own ? null : (example?.name ?? null), ...training.settings });
 }

@@ -33,12 +33,12 @@ export class NetworkView {
 
   #grid(rows) {
     this.#rows = rows;
-    const total = rows.reduce((sum, row) => sum + row.Parameters, 0);
+    const total = rows.reduce((sum, row) => sum + row.parameters, 0);
     $("network-summary").textContent =
       `${count(rows.length)} ${rows.length === 1 ? "layer" : "layers"}, ${count(total)} parameters`;
     const grid = [];
     rows.forEach((row, index) => {
-      const [r, c, l] = row.Place;
+      const [r, c, l] = row.place;
       if (c === 0 && l === 0) grid.push(make("div", { class: "grid-row" }));
       const line = grid.at(-1);
       if (l === 0) line.append(make("div", { class: "cell" }));
@@ -50,7 +50,7 @@ export class NetworkView {
   }
 
   #layer(row, index, r, c, l) {
-    const kind = row.Activation ? `${row.Kind} ${row.Activation}` : row.Kind;
+    const kind = row.activation ? `${row.kind} ${row.activation}` : row.kind;
     return make(
       "button",
       {
@@ -62,9 +62,9 @@ export class NetworkView {
       },
       make("canvas", { class: "pixels activity", width: 1, height: 1, "aria-hidden": "true" }),
       make("span", { class: "kind", text: kind }),
-      make("small", { text: `${row.Takes} → ${row.Gives}` }),
+      make("small", { text: `${row.takes} → ${row.gives}` }),
       make("small", {
-        text: row.Parameters ? `${count(row.Parameters)} parameters` : "no parameters",
+        text: row.parameters ? `${count(row.parameters)} parameters` : "no parameters",
       }),
     );
   }
@@ -79,41 +79,37 @@ export class NetworkView {
 
   /** Each layer's outputs for the sample that is looked at. */
   async #activity(network) {
-    const { samples, sample } = this.#session;
+    const { samples } = this.#session;
     const boxes = $("grid").querySelectorAll("canvas.activity");
     for (const box of boxes) show(box, Boolean(samples));
     if (!samples) return;
-    const { Input, Target } = samples.HeldOut;
-    const size = Input.length / Target.length;
-    const one = Input.slice(sample * size, (sample + 1) * size);
-    one.shape = [1, size];
-    const outputs = await network.call("page.LayerActivity", one);
+    const outputs = await network.call("page.LayerActivity", this.#session.one());
     if (network !== this.#session.network) return;
     const colours = palette();
-    outputs.forEach(({ Values, Width, Height, Bound }, i) => {
-      if (boxes[i]) diverging(boxes[i], Values, Width, Height, Bound, colours);
+    outputs.forEach(({ values, width, height, bound }, i) => {
+      if (boxes[i]) diverging(boxes[i], values, width, height, bound, colours);
     });
   }
 
   async #weights(network) {
-    const { example } = this.#session;
-    const found = await network.call("page.LayerWeights", this.#chosen, example?.Image ?? null);
+    const { samples } = this.#session;
+    const found = await network.call("page.LayerWeights", this.#chosen, samples?.picture ?? null);
     if (network !== this.#session.network) return;
     const row = this.#rows[this.#chosen];
-    $("layer-title").textContent = `${row.Kind} at ${row.Place.join(", ")}`;
-    $("layer-note").textContent = found.Note;
-    show($("layer-scale"), found.Bound > 0);
-    $("scale-low").textContent = short(-found.Bound);
-    $("scale-high").textContent = short(found.Bound);
+    $("layer-title").textContent = `Weights of ${row.kind} at ${row.place.join(", ")}`;
+    $("layer-note").textContent = found.note;
+    show($("layer-scale"), found.bound > 0);
+    $("scale-low").textContent = short(-found.bound);
+    $("scale-high").textContent = short(found.bound);
     const colours = palette();
     const steps = Float32Array.from({ length: 64 }, (_, i) => i / 31.5 - 1);
     diverging($("scale"), steps, 64, 1, 1, colours);
-    $("weights").classList.toggle("whole", found.Whole);
+    $("weights").classList.toggle("whole", found.whole);
     $("weights").replaceChildren(
-      ...found.Pictures.map(({ Label, Values }) => {
-        const [height, width] = Values.shape;
-        const canvas = make("canvas", { role: "img", "aria-label": Label, title: Label });
-        diverging(canvas, Values, width, height, found.Bound, colours);
+      ...found.pictures.map(({ label, values }) => {
+        const [height, width] = values.shape;
+        const canvas = make("canvas", { role: "img", "aria-label": label, title: label });
+        diverging(canvas, values, width, height, found.bound, colours);
         return make("li", {}, canvas);
       }),
     );

@@ -146,39 +146,34 @@ export class Pad {
   }
 
   async #ask(network) {
-    const { example, samples } = this.#session;
-    if (!example?.Drawable) return;
+    const { example } = this.#session;
+    if (!example?.drawable) return;
     let seen;
     let probabilities = null;
     if (this.#sample !== null) {
-      const [height, width] = example.Image;
-      seen = samples.HeldOut.Input.slice(
-        this.#sample * height * width,
-        (this.#sample + 1) * height * width,
-      );
-      seen.shape = [1, height * width];
+      seen = this.#session.one(this.#sample);
       probabilities = await network.call("page.Predict", seen);
     } else {
       const reading = await network.call("page.ReadDrawing", this.#pixels());
-      ({ Seen: seen, Probabilities: probabilities } = reading);
+      ({ seen, probabilities } = reading);
     }
     this.#tell(seen, probabilities);
   }
 
   #tell(seen, probabilities) {
-    const { example, trained, state } = this.#session;
-    const [height, width] = example.Image;
+    const { samples, trained, state } = this.#session;
+    const [height, width] = samples.picture;
     grey($("seen"), seen, width, height, palette());
     $("seen").setAttribute("aria-label", probabilities ? "The prepared image" : "Empty");
     const best = probabilities ? probabilities.indexOf(Math.max(...probabilities)) : -1;
     const knows = trained || state !== "idle";
     if (best < 0) $("verdict").textContent = knows ? "Draw, and it reads along." : "Train it first.";
     else {
-      const right = this.#sample === null ? null : this.#session.samples.HeldOut.Target[this.#sample];
+      const right = this.#sample === null ? null : samples.held_out.target[this.#sample];
       let words = `${percent(probabilities[best], 0)} sure`;
-      if (right !== null) words += `; it is ${example.Classes[right]}`;
+      if (right !== null) words += `; it is ${samples.classes[right]}`;
       if (!knows) words = "a guess: train it first";
-      $("verdict").replaceChildren(make("b", { text: example.Classes[best] }), words);
+      $("verdict").replaceChildren(make("b", { text: samples.classes[best] }), words);
     }
     const rows = $("bars").children;
     for (let i = 0; i < rows.length; i++) {
@@ -190,12 +185,12 @@ export class Pad {
   }
 
   #showExample() {
-    const { example } = this.#session;
+    const { example, samples } = this.#session;
     for (const part of document.querySelectorAll("[data-drawable]")) {
-      show(part, Boolean(example?.Drawable));
+      show(part, Boolean(example?.drawable));
     }
-    if (!example?.Drawable) return;
-    const rows = example.Classes.map((name) =>
+    if (!example?.drawable) return;
+    const rows = samples.classes.map((name) =>
       make(
         "li",
         {},
@@ -209,19 +204,19 @@ export class Pad {
   }
 
   #another() {
-    const total = this.#session.samples.HeldOut.Target.length;
+    const total = this.#session.samples.held_out.input.shape[0];
     this.#session.look(Math.floor(Math.random() * total));
   }
 
   /** Show a held-out sample on the pad. */
   #show(index) {
     const { example, samples } = this.#session;
-    if (!example?.Drawable) return;
-    const [height, width] = example.Image;
+    if (!example?.drawable) return;
+    const [height, width] = samples.picture;
     const picture = new OffscreenCanvas(width, height);
     const image = new ImageData(width, height);
     for (let i = 0; i < width * height; i++) {
-      image.data[4 * i + 3] = 255 * samples.HeldOut.Input[index * width * height + i];
+      image.data[4 * i + 3] = 255 * samples.held_out.input[index * width * height + i];
     }
     picture.getContext("2d").putImageData(image, 0, 0);
     this.#ink.clearRect(0, 0, SIZE, SIZE);

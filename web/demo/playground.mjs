@@ -45,7 +45,7 @@ export class Playground {
     const rows = JSON.parse(await this.#loom.ListActivations());
     const plain = rows.filter(({ name }) => name !== "softmax"); // that is for the end
     const options = (list) => list.map(([value, text]) => make("option", { value, text }));
-    $("plane-set").replaceChildren(...options(sets.map(({ Name, Title }) => [Name, Title])));
+    $("plane-set").replaceChildren(...options(sets.map(({ name, title }) => [name, title])));
     $("plane-activation").replaceChildren(...options(plain.map(({ name }) => [name, name])));
     $("plane-activation").value = "tanh";
     for (let kind = 0; kind < CLASSES; kind++) $("plane-brushes").append(this.#brush(kind));
@@ -134,10 +134,9 @@ export class Playground {
   }
 
   async #draw() {
-    const { Input: input, Target: target } = await this.#loom.call(
+    this.#points = await this.#loom.call(
       "page.PlanePoints", $("plane-set").value, 240, $("plane-seed").valueAsNumber,
     );
-    this.#points = { input, target };
   }
 
   /** A new network with the settings of the form. */

@@ -7,9 +7,11 @@
 //     "sample"    a held-out sample is to be looked at
 
 export class Session extends EventTarget {
-  /** A row of page.Examples. */
+  /** Decides the weights and which samples are held out. */
+  seed = 1;
+  /** A row of page.Catalog; null for a model that fits no example. */
   example = null;
-  /** {Train, HeldOut}, each {Input, Target}; null for a model that fits no example. */
+  /** What page.Samples gives for it. */
   samples = null;
   network = null;
   /** "idle", "training" or "paused". */
@@ -27,33 +29,44 @@ export class Session extends EventTarget {
 
   /** Read the menu. */
   async refresh() {
-    this.examples = await this.loom.call("page.Examples");
+    this.examples = await this.loom.call("page.Catalog");
     return this.examples;
   }
 
   /** Take up an example, with the weights of a seed. */
   async choose(name, seed) {
-    const samples = await this.loom.call("page.DataOf", name);
+    const samples = await this.loom.call("page.Samples", name, seed);
     const network = await this.loom.call("page.NewNetwork", name, seed);
+    this.seed = seed;
     this.#take(name, samples, network, false);
   }
 
-  /** The same network with the initial weights of a seed. */
+  /** The same example with the weights, and the samples held out, of a seed. */
   async renew(seed) {
-    if (!this.example) return;
-    this.#adopt(await this.loom.call("page.NewNetwork", this.example.Name, seed), false);
+    if (this.example) await this.choose(this.example.name, seed);
   }
 
   /** Open a bundle's text; an error leaves everything as it was. */
   async open(text) {
-    const { Network: network, Example: name } = await this.loom.call("page.OpenModel", text);
-    const samples = name ? await this.loom.call("page.DataOf", name) : null;
+    const { network, example: name, seed } = await this.loom.call("page.OpenModel", text);
+    const samples = name ? await this.loom.call("page.Samples", name, seed) : null;
+    this.seed = seed;
     this.#take(name, samples, network, true);
   }
 
   /** The bundle of the network, as text. */
   bundle() {
-    return this.network.call("page.Save", this.example?.Name ?? "");
+    return this.network.call("page.Save", this.example?.name ?? "");
+  }
+
+  /** A held-out sample as it goes into the network, (1, ...). */
+  one(index = this.sample) {
+    const { input } = this.samples.held_out;
+    const [rows, ...shape] = input.shape;
+    const size = input.length / rows;
+    const values = input.slice(index * size, (index + 1) * size);
+    values.shape = [1, ...shape];
+    return values;
   }
 
   /** Look at a held-out sample: on the pad, and through every layer. */
@@ -79,10 +92,11 @@ export class Session extends EventTarget {
   }
 
   #take(name, samples, network, trained) {
-    this.example = this.examples.find((row) => row.Name === name) ?? null;
+    const before = this.example;
+    this.example = this.examples.find((row) => row.name === name) ?? null;
     this.samples = samples;
     this.sample = 0;
-    this.tell("example");
+    if (this.example !== before || !name) this.tell("example");
     this.#adopt(network, trained);
   }
 

@@ -16,7 +16,7 @@ export class Training {
     const heldOut = { label: "Held out", colour: "--indigo" };
     const train = { label: "Training", colour: "--madder" };
     this.accuracy = new Chart("accuracy-chart", [heldOut], axis, [0, 1]);
-    this.loss = new Chart("loss-chart", [train, heldOut]);
+    this.loss = new Chart("loss-chart", [train, heldOut], (value) => String(+value.toPrecision(3)));
     this.#keys("loss-caption", "Loss", ["train", "Training"], ["held-out", "Held out"]);
     this.#keys("accuracy-caption", "Held-out accuracy");
 
@@ -41,11 +41,11 @@ export class Training {
 
   /** Fill the menu. */
   menu() {
-    const options = this.#session.examples.map(({ Name, Title }) =>
-      make("option", { value: Name, text: Title }),
+    const options = this.#session.examples.map(({ name, title }) =>
+      make("option", { value: name, text: title }),
     );
     $("example").replaceChildren(...options);
-    $("example").value = this.#session.example?.Name ?? "";
+    $("example").value = this.#session.example?.name ?? "";
   }
 
   /** Take up the example of the menu. */
@@ -66,13 +66,13 @@ export class Training {
     if (session.state !== "idle" || !samples) return;
     notice($("train-error"));
     const config = {
-      ...example.Settings,
+      ...example.config,
       Epochs: $("epochs").valueAsNumber,
       LearningRate: $("rate").valueAsNumber,
-      ValidationInputs: samples.HeldOut.Input,
-      ValidationTargets: samples.HeldOut.Target,
+      ValidationInputs: samples.held_out.input,
+      ValidationTargets: samples.held_out.target,
     };
-    const { Input, Target } = samples.Train;
+    const { input, target } = samples.train;
     session.become("training");
     let looked = performance.now();
     const onProgress = (event) => {
@@ -84,7 +84,7 @@ export class Training {
       }
     };
     try {
-      const result = await network.TrainAsync([Input, Target], config, { onProgress });
+      const result = await network.TrainAsync([input, target], config, { onProgress });
       this.#done += result.Epochs;
       this.#seconds += result.TotalTime / 1e9;
       session.trained ||= result.Steps > 0;
@@ -137,18 +137,19 @@ export class Training {
 
   #showExample() {
     const { example } = this.#session;
-    $("example").value = example?.Name ?? "";
+    $("example").value = example?.name ?? "";
     $("about").textContent =
-      example?.About ?? "This model fits none of the examples: look at it, run its methods.";
+      example?.about ?? "This model fits none of the examples: look at it, run its methods.";
     if (!example) return;
-    $("epochs").value = example.Settings.Epochs;
-    $("rate").value = example.Settings.LearningRate;
-    const name = example.Task === "classification" ? "Held-out accuracy" : "Held-out score";
+    $("epochs").value = example.config.Epochs;
+    $("rate").value = example.config.LearningRate;
+    const name = `Held-out ${example.metric === "loss" ? "accuracy" : example.metric}`;
     $("metric-name").textContent = name;
     this.#keys("accuracy-caption", name);
   }
 
   #forget() {
+    $("seed").value = this.#session.seed;
     this.#done = this.#seconds = 0;
     this.accuracy.clear();
     this.loss.clear();
@@ -169,7 +170,7 @@ export class Training {
   }
 
   #tell(event) {
-    this.#readings(event);
+    this.#readings(event, this.#done, this.#seconds);
     if (event.Kind !== "epoch") return;
     const epoch = this.#done + event.Epoch;
     const row = event.Validation;
@@ -182,10 +183,10 @@ export class Training {
     $("loss-chart").setAttribute("aria-label", `${short(event.Loss)} after epoch ${epoch}`);
   }
 
-  #readings = eachFrame((event) => {
+  #readings = eachFrame((event, done, seconds) => {
     $("loss").textContent = short(event.AverageLoss);
-    $("epoch").textContent = `${this.#done + event.Epoch} of ${this.#done + event.Epochs}`;
-    $("time").textContent = `${(this.#seconds + event.Seconds).toFixed(1)} s`;
+    $("epoch").textContent = `${done + event.Epoch} of ${done + event.Epochs}`;
+    $("time").textContent = `${(seconds + event.Seconds).toFixed(1)} s`;
     $("speed").textContent = count(event.SamplesPerSecond);
   });
 }
