@@ -19,6 +19,10 @@ from loom.layers import Layer
 from loom.network import Network
 
 FUNCTIONS: dict[str, Callable] = introspection.functions()
+_NOT_FINITE = (
+    "the result has a NaN or an infinity, which JSON cannot hold. "
+    "The weights may have diverged: train with a smaller learning rate."
+)
 _PYTHON_TYPES = {"int": int, "float": float, "bool": bool, "string": str}
 
 
@@ -90,10 +94,7 @@ def dump(values: list[Any]) -> str:
             flat, allow_nan=False, default=_array_as_list, separators=(",", ":")
         )
     except ValueError:
-        raise InputError(
-            "the result has a NaN or an infinity, which JSON cannot hold. "
-            "The weights may have diverged: train with a smaller learning rate."
-        ) from None
+        raise InputError(_NOT_FINITE) from None
 
 
 def decode(text: str, buffers: Sequence[Any]) -> Any:
@@ -111,7 +112,10 @@ def encode(value: Any) -> tuple[str, list[np.ndarray]]:
             return {"$array": len(arrays) - 1, "shape": list(part.shape)}
         return _plain(part)
 
-    return json.dumps(value, default=place), arrays
+    try:
+        return json.dumps(value, default=place, allow_nan=False), arrays
+    except ValueError:
+        raise InputError(_NOT_FINITE) from None
 
 
 def convert(value: Any, word: str, where: str) -> Any:

@@ -71,6 +71,16 @@ def read_table(
     )
 
 
+def text_columns(text: str, *, name: str = "table", header=None) -> list[str]:
+    """The columns of a CSV in which no cell is a number. Raises as `read_table`."""
+    names, _, rows = _cells(text, name, header)
+    return [
+        column
+        for i, column in enumerate(names)
+        if not any(_is_number(row[i]) for row in rows)
+    ]
+
+
 def read_inputs(
     text: str, columns: Iterable[str], *, name: str = "table", header=None
 ) -> Array:

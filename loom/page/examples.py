@@ -8,6 +8,7 @@ import numpy as np
 
 from loom import data
 from loom.data.standard import Standard, fold
+from loom.data.table import text_columns
 from loom.errors import ConfigError, known
 from loom.examples import BY_NAME, Example, Task
 from loom.examples.tables import from_table
@@ -82,18 +83,23 @@ def open_model(text: str) -> dict[str, Any]:
 def read_csv(text: str, file: str, target: str | None = None) -> dict[str, Any]:
     """Make an example of a table: {name, target, choices}.
 
-    The target is the named column, or the last; `choices` are all columns.
+    The target is the named column, or the last; `choices` are all columns. Other
+    columns of text are left out.
     """
-    table = data.read_table(text, target, name=file)
+    words = text_columns(text, name=file)
+    table = data.read_table(text, target, name=file, ignore=words)
+    left = [column for column in words if column != table.target]
     about = (
         f"{len(table.inputs):,} rows of {file}, which does not leave this page: learns "
-        f"{table.target!r} from the other columns; a fifth is held out."
+        f"{table.target} from {', '.join(table.columns)}; a fifth is held out."
     )
+    if left:
+        about += f" Text is left out: {', '.join(left)}."
     row = from_table(file, lambda: table, about=about)
     row.build(1)  # says what is wrong now, not at the first training
     _own[file] = row
     task_of.cache_clear()
-    choices = [*table.columns, table.target]
+    choices = [*table.columns, table.target, *left]
     return {"name": file, "target": table.target, "choices": choices}
 
 

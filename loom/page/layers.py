@@ -42,7 +42,9 @@ def layer_activity(net: Network, inputs: Array) -> list[dict[str, Any]]:
     folded into a square, row by row.
     """
     rows = []
-    for values in net.layer_outputs(inputs):
+    with np.errstate(over="ignore", invalid="ignore"):
+        outputs = net.layer_outputs(inputs)
+    for values in outputs:
         first = values[0]
         if first.ndim == 3:
             flat = first[: max(1, MOST_VALUES // max(1, first[0].size))]
@@ -50,7 +52,8 @@ def layer_activity(net: Network, inputs: Array) -> list[dict[str, Any]]:
         else:
             flat = first
             width = isqrt(max(1, min(first.size, MOST_VALUES) - 1)) + 1
-        flat = flat.reshape(-1)[:MOST_VALUES]
+        # A network that has diverged is shown all the same.
+        flat = np.nan_to_num(flat.reshape(-1)[:MOST_VALUES], nan=0.0)
         height = -(-flat.size // width)
         padded = np.zeros(height * width, np.float32)
         padded[: flat.size] = flat

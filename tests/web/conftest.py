@@ -69,9 +69,9 @@ def browser() -> Iterator["playwright.Browser"]:
 class Page:
     """A page of our origin that records everything that must not happen."""
 
-    def __init__(self, browser, server: str):
+    def __init__(self, browser, server: str, **options):
         self.server = server
-        self.context = browser.new_context()
+        self.context = browser.new_context(**options)
         with urlopen(server + "files.json") as reply:
             policy = reply.headers["Content-Security-Policy"]
         blank = {"Content-Type": "text/html", "Content-Security-Policy": policy}
@@ -98,6 +98,12 @@ class Page:
     def run(self, script: str, argument=None):
         """The value of an async function body in the page; `argument` is its input."""
         return self.page.evaluate(f"async (argument) => {{ {script} }}", argument)
+
+    def open_demo(self, query: str = "") -> "Page":
+        """Go to the page itself and wait until it is ready to be used."""
+        self.open(query)
+        self.page.wait_for_selector("html[data-ready]", state="attached")
+        return self
 
     def close(self) -> None:
         """Check that the page was clean all along."""

@@ -107,6 +107,7 @@ export class Evaluation {
       cells.forEach((value, j) => row.append(this.#cell(value, value / sum, k, j, title, results)));
       rows.push(row);
     }
+    $("confusion").style.minWidth = `${1.8 * (size + 1)}rem`; // a finger's width a cell
     $("confusion").replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows));
   }
 

@@ -1,6 +1,6 @@
 // The page: loads Loom into a worker, then hands a session to each section.
 import { fromAddress, toAddress } from "./address.mjs";
-import { $, show } from "./dom.mjs";
+import { $, notice, show } from "./dom.mjs";
 import { Evaluation } from "./evaluation.mjs";
 import { Explorer } from "./explorer.mjs";
 import { Files } from "./files.mjs";
@@ -18,7 +18,7 @@ globalThis.loom = loom;
 $("version").textContent = loom.version;
 show($("app")); // before the charts, which need their width
 
-const session = new Session(loom);
+const session = new Session(loom, (error) => notice($("train-error"), error));
 const training = new Training(session);
 const pad = new Pad(session);
 const evaluation = new Evaluation(session);

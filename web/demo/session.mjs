@@ -21,10 +21,14 @@ export class Session extends EventTarget {
   /** Whether the network has learnt anything that could be evaluated. */
   trained = false;
 
-  /** @param {object} loom  the API, in a worker */
-  constructor(loom) {
+  /**
+   * @param {object} loom  the API, in a worker
+   * @param {(error: Error) => void} failed  shows what a section could not do
+   */
+  constructor(loom, failed) {
     super();
     this.loom = loom;
+    this.failed = failed;
   }
 
   /** Read the menu. */
@@ -111,7 +115,8 @@ export class Session extends EventTarget {
 
 /**
  * Run `work(network)` at each of these events: one run at a time, and once more if
- * something happened meanwhile. What fails because the network was replaced is no error.
+ * something happened meanwhile. What fails because the network was replaced is no error;
+ * any other failure is shown.
  */
 export function follow(session, events, work) {
   let running = false;
@@ -128,7 +133,7 @@ export function follow(session, events, work) {
         try {
           await work(network);
         } catch (error) {
-          if (network === session.network) throw error;
+          if (network === session.network) session.failed(error);
         }
       }
     } finally {

@@ -149,6 +149,7 @@ export class Training {
   }
 
   #forget() {
+    notice($("train-error"));
     $("seed").value = this.#session.seed;
     this.#done = this.#seconds = 0;
     this.accuracy.clear();
