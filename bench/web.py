@@ -1,0 +1,263 @@
+"""What does the JavaScript API cost, beside the same NumPy lines in Pyodide?
+
+In Chromium, on the page's own thread, with typed arrays: the lines of
+bench/cases/mlp.py through web/loom.mjs, and beside them, in the same Pyodide, their
+hand-written NumPy and the same Loom called from Python. A call may take at most 0.15 ms
+beyond NumPy's lines; what it takes beyond Python's own call is the bridge. Then the
+start, cold: bytes over the wire and milliseconds until the first prediction.
+"""
+
+import json
+import statistics
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench import timing
+from tools.wasm import chromium
+from tools.wasm.chromium import evaluate
+
+ROOT = Path(__file__).resolve().parents[1]
+MOST = 0.15  # ms that a call may take beyond NumPy's lines
+CARRIED = (
+    "bench/__init__.py",
+    "bench/timing.py",
+    "bench/cases/__init__.py",
+    "bench/cases/mlp.py",
+)
+STARTS = ("API in a worker, cold", "whole page, cold")
+PEER = """
+import sys
+sys.path.insert(0, "/peer")
+from time import perf_counter
+from bench.cases import mlp
+
+cases = {"forward": mlp.forward, "training": mlp.training}
+peers, data = {}, {}
+
+def prepare(kind, batch):
+    data[batch] = mlp.data(batch)
+    found = cases[kind](batch)
+    for name in ("numpy", "loom"):
+        peers[kind, batch, name] = found[name]
+
+def first(kind, batch):
+    result = peers[kind, batch, "numpy"]()
+    arrays = result if isinstance(result, tuple) else [result]
+    return [a.ravel().tolist() for a in arrays]
+
+def seconds(kind, batch, name, count):
+    run = peers[kind, batch, name]
+    start = perf_counter()
+    for _ in range(count):
+        run()
+    return perf_counter() - start
+"""
+SETUP = """
+    const { loadLoom } = await import("/loom.mjs");
+    const loom = await loadLoom();
+    const { pyodide } = loom;
+    for (const [path, text] of Object.entries(argument.files)) {
+      const full = "/peer/" + path;
+      pyodide.FS.mkdirTree(full.slice(0, full.lastIndexOf("/")));
+      pyodide.FS.writeFile(full, text);
+    }
+    const peer = pyodide.toPy({});
+    pyodide.runPython(argument.peer, { globals: peer });
+    const call = (name, ...values) => peer.get(name)(...values);
+    window.bench = { loom, peer, call, lines: {} };
+"""
+PREPARE = """
+    const { loom, peer, call, lines } = bench;
+    const { kind, batch } = argument;
+    call("prepare", kind, batch);
+    const [x, t] = peer.get("data").get(batch).toJs().map((rows) => {
+      const flat = Float32Array.from(rows.flatMap((row) => [...row]));
+      flat.shape = [rows.length, rows[0].length];
+      return flat;
+    });
+    const network = loom.NewNetwork(784, 1, 1, 2, 1);
+    network.SetLayer(0, 0, 0, loom.InitDenseLayer(784, 392, "scaled_relu"));
+    network.SetLayer(0, 0, 1, loom.InitDenseLayer(392, 10, "sigmoid"));
+    const config = { Epochs: 1, BatchSize: batch, LearningRate: 0.01, Shuffle: false };
+    const ours = {
+      forward: () => network.ForwardCPU(x)[0],
+      training: () => network.Train([x, t], config),
+    }[kind];
+    lines[`${kind} ${batch}`] = ours;
+    let first = ours();
+    if (kind === "training") {
+      first = network.call("Parameters").flatMap((row) => Object.values(row));
+    } else first = [first];
+    const theirs = call("first", kind, batch).toJs();
+    return [first.map((a) => [...a]), theirs];
+"""
+ROUND = """
+    const { call, lines } = bench;
+    const { kind, batch, milliseconds } = argument;
+    const ours = lines[`${kind} ${batch}`];
+    const spent = (count) => {
+      const start = performance.now();
+      for (let i = 0; i < count; i++) ours();
+      return performance.now() - start;
+    };
+    // performance.now() ticks in 0.1 ms: a turn is many calls.
+    let count = 1;
+    while (spent(count) < milliseconds) count *= 2;
+    const rounds = [];
+    for (let i = 0; i < argument.rounds; i++) {
+      const row = [];
+      for (let j = 0; j < 3; j++) {
+        const which = (i + j) % 3;
+        const time = which
+          ? 1000 * call("seconds", kind, batch, ["numpy", "loom"][which - 1], count)
+          : spent(count);
+        row[which] = time / count;
+      }
+      rounds.push(row);
+      await new Promise((resolve) => setTimeout(resolve));
+    }
+    return rounds;
+"""
+FIRST = """
+    const start = performance.now();
+    const { loadLoom } = await import("/loom.mjs");
+    const { NewNetwork } = await loadLoom({ worker: true });
+    const network = await NewNetwork(64, 1, 1, 5, 1);
+    const [y] = await network.ForwardCPU(new Float32Array(64));
+    return performance.now() - start + 0 * y.length;
+"""
+PREDICTION = """
+    await network.ForwardCPU(new Float32Array(64));
+    return performance.now(); // since the page was asked for
+"""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row: a pass of the MLP 784-392-10, and how many samples."""
+
+    name: str
+    kind: str
+    batch: int
+
+
+LINES = (
+    Line("MLP 784-392-10 forward, batch 1", "forward", 1),
+    Line("MLP 784-392-10 forward, batch 64", "forward", 64),
+    Line("MLP 784-392-10 training step, batch 64", "training", 64),
+)
+
+
+def run(options) -> int:
+    """Print the tables; 1 where --check is set and a bar is missed."""
+    chosen = [line for line in LINES if (options.only or "") in line.name]
+    starts = [name for name in STARTS if (options.only or "") in name]
+    rows, cold_rows = [], []
+    with chromium.served() as site, chromium.launched() as browser:
+        found = timing.versions(1) | {"chromium": browser.version}
+        del found["numpy"]
+        print(f"{timing.heading(found)} | Chromium {browser.version}\n", flush=True)
+        if chosen:
+            page = chromium.blank(browser, site)
+            files = {name: (ROOT / name).read_text() for name in CARRIED}
+            evaluate(page, SETUP, {"files": files, "peer": PEER})
+            rows = [measure(page, line, options.quick) for line in chosen]
+            page.context.close()
+            print(table(rows), end="\n\n", flush=True)
+        for name in starts:
+            cold_rows.append(cold(browser, site, name, 1 if options.quick else 3))
+        if cold_rows:
+            print(start_table(cold_rows))
+    if options.json:
+        figures = {"versions": found, "rows": rows, "start": cold_rows}
+        Path(options.json).write_text(json.dumps(figures, indent=1))
+    return int(options.check and any(row["missed"] for row in rows))
+
+
+def measure(page, line: Line, quick: bool) -> dict:
+    """Verify a line, then time it by turns with NumPy's."""
+    print(f"{line.name} ...", file=sys.stderr, flush=True)
+    where = {"kind": line.kind, "batch": line.batch}
+    ours, theirs = evaluate(page, PREPARE, where)
+    for a, b in zip(ours, theirs, strict=True):
+        apart = np.abs(np.subtract(a, b)).max() / np.abs(b).max()
+        if not apart <= 1e-5:
+            sys.exit(
+                f"{line.name}: loom and numpy differ by {apart:.2g}, at most 1e-5."
+            )
+    given = {"milliseconds": 8 if quick else 30, "rounds": 9 if quick else 31}
+    rounds = np.array(evaluate(page, ROUND, where | given))
+    over = rounds[:, 0] - rounds[:, 1]
+    low, middle, high = np.percentile(over, (25, 50, 75))
+    loom, numpy, python = np.median(rounds, axis=0)
+    return {
+        "line": line.name,
+        "loom_ms": float(loom),
+        "numpy_ms": float(numpy),
+        "python_ms": float(python),
+        "bridge_ms": float(np.median(rounds[:, 0] - rounds[:, 2])),
+        "ratio": float(np.median(rounds[:, 0] / rounds[:, 1])),
+        "over_ms": float(middle),
+        "spread_ms": float(high - low) / 2,
+        "missed": bool(middle > MOST),
+    }
+
+
+def cold(browser, site, name: str, times: int) -> dict:
+    """Bytes and milliseconds to the first prediction, each time with an empty cache."""
+    print(f"{name} ...", file=sys.stderr, flush=True)
+    taken, sizes = [], []
+    for _ in range(times):
+        page = chromium.blank(browser, site)
+        before = site.sent
+        if name == STARTS[0]:
+            taken.append(evaluate(page, FIRST))
+        else:
+            page.goto(site.address)
+            page.wait_for_selector("html[data-ready]", state="attached")
+            taken.append(evaluate(page, PREDICTION))
+        sizes.append(site.sent - before)
+        page.context.close()
+    return {
+        "line": name,
+        "ms": statistics.median(taken),
+        "least_ms": min(taken),
+        "bytes": int(statistics.median(sizes)),
+    }
+
+
+def table(rows: list[dict]) -> str:
+    """Milliseconds of a call, and what is beyond NumPy."""
+    cells = [["line", "loom.mjs", "numpy", "ratio", "beyond numpy", "bridge", ""]]
+    for row in rows:
+        cells.append(
+            [
+                row["line"],
+                timing.duration(row["loom_ms"] / 1e3),
+                timing.duration(row["numpy_ms"] / 1e3),
+                f"{row['ratio']:.2f}",
+                f"{row['over_ms']:.3f} ±{row['spread_ms']:.3f} ms",
+                f"{row['bridge_ms']:.3f} ms",
+                f"at most {MOST} ms" if row["missed"] else "",
+            ]
+        )
+    return timing.columns(cells)
+
+
+def start_table(rows: list[dict]) -> str:
+    """Bytes over the wire, and time."""
+    cells = [["first prediction", "time", "fastest", "transferred", ""]]
+    for row in rows:
+        cells.append(
+            [
+                row["line"],
+                timing.duration(row["ms"] / 1e3),
+                timing.duration(row["least_ms"] / 1e3),
+                f"{row['bytes'] / 1e6:.2f} MB",
+                "",
+            ]
+        )
+    return timing.columns(cells)
