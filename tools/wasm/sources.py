@@ -115,6 +115,27 @@ def npm_package(name: str) -> Path:
     return folder
 
 
+def npm_tree(source: Path) -> Path:
+    """A copy of `source` with node_modules as its package-lock.json has them.
+
+    The lock's integrity hashes are checked by npm; no package's own script is run. The
+    copy is kept in the cache and made anew when a file of `source` changes.
+    """
+    files = sorted(path for path in source.iterdir() if path.is_file())
+    content = b"".join(path.name.encode() + path.read_bytes() for path in files)
+    folder = cache("trees", f"{source.name}-{sha256(content)[:16]}")
+    if folder.is_dir():
+        return folder
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        fresh = Path(scratch) / "tree"
+        fresh.mkdir()
+        for path in files:
+            shutil.copy(path, fresh)
+        run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=fresh)
+        fresh.rename(folder)
+    return folder
+
+
 def pyodide_lock() -> dict:
     """Pyodide's own lock file."""
     return json.loads((npm_package("pyodide") / "pyodide-lock.json").read_text())
