@@ -1,0 +1,446 @@
+// Runs the GPU programs that loom/gpu builds: makes the buffers, pipelines and bind groups
+// that stand in a program and goes through its dispatches. It knows no layer and has no
+// arithmetic. Python's end is loom/gpu/browser.py; handles are integers.
+import { LoomError } from "./errors.mjs";
+
+/** Ours -> WebGPU's; used where they exist, never required. */
+const FEATURES = { f16: "shader-f16", subgroups: "subgroups", timestamps: "timestamp-query" };
+const LIMITS = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupSizeY",
+  "maxComputeWorkgroupStorageSize",
+];
+const PERSISTENT = new Set(["weight", "half", "gradient", "slot", "state", "control"]);
+const ITEM = { f32: 4, f16: 2, u32: 4 };
+const ACCESS = { read: "read-only-storage", write: "storage", uniform: "uniform" };
+/** Submissions that may wait on the device before `room` makes the caller wait. */
+const IN_FLIGHT = 3;
+
+const lostError = (why) => new LoomError(`the GPU was lost: ${why}`, "DeviceLost");
+
+/**
+ * Open the GPU. Rejects with a DeviceError that says why there is none.
+ * @returns {Promise<Device>}
+ */
+export async function open() {
+  if (!globalThis.navigator?.gpu) {
+    throw new LoomError(
+      "this browser has no WebGPU here. Use a current Chromium, or train on the CPU.",
+      "DeviceError",
+    );
+  }
+  const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter) {
+    throw new LoomError(
+      "WebGPU is there, but the browser gives no adapter: it may be blocked, or the driver " +
+        "unknown. Train on the CPU, or look at chrome://gpu.",
+      "DeviceError",
+    );
+  }
+  const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
+  const requiredFeatures = Object.values(FEATURES).filter((name) => adapter.features.has(name));
+  try {
+    return new Device(adapter, await adapter.requestDevice({ requiredFeatures, requiredLimits }));
+  } catch (error) {
+    throw new LoomError(`the GPU cannot be opened: ${error.message}.`, "DeviceError");
+  }
+}
+
+class Device {
+  /** Bytes of all buffers that were made and not freed. */
+  liveBytes = 0;
+  /** Why the device answers no more; empty while it does. */
+  lost = "";
+  #raw;
+  #adapter;
+  #next = 1;
+  /** @type {Map<number, GPUBuffer>} */
+  #buffers = new Map();
+  /** @type {Map<number, Executable>} */
+  #executables = new Map();
+  #modules = new Map();
+  #layouts = new Map();
+  #pipelines = new Map();
+  /** What the device complained about since anyone was told. */
+  #complaint = "";
+  /** @type {Promise<void>[]} */
+  #flying = [];
+
+  constructor(adapter, raw) {
+    this.#adapter = adapter;
+    this.#raw = raw;
+    raw.lost.then(({ reason, message }) => {
+      this.lost = message || reason || "no reason given";
+    });
+    raw.addEventListener("uncapturederror", (event) => {
+      event.preventDefault();
+      this.#complaint ||= event.error.message;
+    });
+  }
+
+  /** JSON of {limits, features, info}. */
+  describe() {
+    const { limits, features } = this.#raw;
+    const { vendor, architecture, device, description, isFallbackAdapter } = this.#adapter.info;
+    const names = [...LIMITS, "maxComputeWorkgroupsPerDimension", "minStorageBufferOffsetAlignment"];
+    return JSON.stringify({
+      limits: Object.fromEntries(names.map((name) => [name, limits[name]])),
+      features: Object.keys(FEATURES).filter((ours) => features.has(FEATURES[ours])),
+      info: { vendor, architecture, device, description, software: Boolean(isFallbackAdapter) },
+    });
+  }
+
+  // Memory ------------------------------------------------------------------------
+
+  /** A zeroed storage buffer. @returns {number} its handle */
+  buffer(bytes, label) {
+    this.#check();
+    const handle = this.#next++;
+    this.#buffers.set(handle, this.make(bytes, "storage", label));
+    return handle;
+  }
+
+  /** Give a buffer's memory back. */
+  free(handle) {
+    const buffer = this.#buffers.get(handle);
+    this.#buffers.delete(handle);
+    if (buffer) this.unmake(buffer);
+  }
+
+  /** Queue a write of bytes (Python's, or a typed array), padded to whole words. */
+  write(handle, offset, data) {
+    this.#check();
+    this.put(this.#buffers.get(handle), offset, data);
+  }
+
+  /** Bytes of a buffer, after all that was submitted before. */
+  async read(handle, offset, bytes) {
+    this.#check();
+    const copies = [{ source: this.#buffers.get(handle), offset, bytes, at: 0 }];
+    return this.#fetch([], copies, bytes);
+  }
+
+  /** A GPUBuffer that is counted. */
+  make(size, kind, label = "") {
+    const usage = {
+      storage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC,
+      uniform: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+      staging: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+    }[kind];
+    const buffer = this.#raw.createBuffer({ size, usage, label });
+    this.liveBytes += size;
+    return buffer;
+  }
+
+  /** The reverse of `make`. */
+  unmake(buffer) {
+    this.liveBytes -= buffer.size;
+    buffer.destroy();
+  }
+
+  /** Queue a write to a GPUBuffer. */
+  put(buffer, offset, data) {
+    if (ArrayBuffer.isView(data)) {
+      this.#raw.queue.writeBuffer(buffer, offset, padded(data));
+      return;
+    }
+    const view = data.getBuffer("u8");
+    try {
+      this.#raw.queue.writeBuffer(buffer, offset, padded(view.data));
+    } finally {
+      view.release();
+    }
+  }
+
+  // Programs ----------------------------------------------------------------------
+
+  /**
+   * Put a program on the device.
+   * @param {string} text        what Program.to_dict gives, as JSON
+   * @param {string} persistent  JSON: name -> handle of the network's own buffers
+   * @returns {Promise<number>}  the executable's handle
+   */
+  async load(text, persistent) {
+    this.#check();
+    const program = JSON.parse(text);
+    const names = JSON.parse(persistent);
+    const pipelines = await Promise.all(
+      program.pipelines.map((row) => this.#pipeline(row, program.shaders[row.shader])),
+    );
+    this.#check();
+    const kept = (name) => this.#buffers.get(names[name]);
+    const executable = new Executable(this, this.#raw, program, pipelines, kept);
+    const handle = this.#next++;
+    this.#executables.set(handle, executable);
+    await this.#settled();
+    return handle;
+  }
+
+  /** Set an input, the step block or any other buffer of a program's own, by name. */
+  set(executable, name, offset, data) {
+    this.#check();
+    this.put(this.#executables.get(executable).named(name), offset, data);
+  }
+
+  /** Copy one program's buffer to the same of another. */
+  take(executable, name, from) {
+    const [source, target] = [from, executable].map((h) => this.#executables.get(h).named(name));
+    const encoder = this.#raw.createCommandEncoder();
+    encoder.copyBufferToBuffer(source, 0, target, 0, Math.min(source.size, target.size));
+    this.#raw.queue.submit([encoder.finish()]);
+  }
+
+  /** Run passes, all in one submission. @param {string} parts  names, with spaces between */
+  run(executable, parts) {
+    this.#check();
+    this.#submit(this.#executables.get(executable).commands(parts), []);
+  }
+
+  /** Run passes and give the bytes of outputs, one after the other from 8 to 8. */
+  async runAndRead(executable, parts, outputs) {
+    this.#check();
+    const loaded = this.#executables.get(executable);
+    const { copies, bytes } = loaded.copies(outputs);
+    return this.#fetch(loaded.commands(parts), copies, bytes);
+  }
+
+  /** Wait while too many submissions are on their way. */
+  async room() {
+    while (this.#flying.length > IN_FLIGHT) await this.#flying.shift();
+    this.#check();
+  }
+
+  /** Nanoseconds that the device itself takes for passes. */
+  async measure(executable, parts) {
+    const set = this.#raw.createQuerySet({ type: "timestamp", count: 2 });
+    const result = this.#raw.createBuffer({
+      size: 16,
+      usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
+    });
+    const encoder = this.#raw.createCommandEncoder();
+    const timestampWrites = {
+      querySet: set,
+      beginningOfPassWriteIndex: 0,
+      endOfPassWriteIndex: 1,
+    };
+    encode(encoder, this.#executables.get(executable).commands(parts), { timestampWrites });
+    encoder.resolveQuerySet(set, 0, 2, result, 0);
+    this.#raw.queue.submit([encoder.finish()]);
+    const copies = [{ source: result, offset: 0, bytes: 16, at: 0 }];
+    const [start, end] = new BigUint64Array((await this.#fetch([], copies, 16)).buffer);
+    result.destroy();
+    set.destroy();
+    return Number(end - start);
+  }
+
+  /** Forget a program and free its own buffers. */
+  close(executable) {
+    this.#executables.get(executable)?.close();
+    this.#executables.delete(executable);
+  }
+
+  /** Close the device; everything on it is lost. */
+  destroy() {
+    this.lost ||= "it was closed";
+    this.#raw.destroy();
+  }
+
+  // Inside ------------------------------------------------------------------------
+
+  #submit(commands, copies) {
+    const encoder = this.#raw.createCommandEncoder();
+    if (commands.length) encode(encoder, commands);
+    for (const { source, offset, target, at, bytes } of copies) {
+      encoder.copyBufferToBuffer(source, offset, target, at, Math.ceil(bytes / 4) * 4);
+    }
+    this.#raw.queue.submit([encoder.finish()]);
+    if (commands.length) this.#flying.push(this.#raw.queue.onSubmittedWorkDone());
+  }
+
+  async #fetch(commands, copies, bytes) {
+    const target = this.make(Math.ceil(bytes / 8) * 8 || 8, "staging", "staging");
+    try {
+      this.#submit(commands, copies.map((copy) => ({ ...copy, target })));
+      await target.mapAsync(GPUMapMode.READ);
+      const data = new Uint8Array(target.getMappedRange().slice(0, bytes));
+      this.#flying.length = 0;
+      this.#check();
+      return data;
+    } catch (error) {
+      this.#check();
+      throw new LoomError(`the GPU reports: ${error.message}`, "DeviceError");
+    } finally {
+      this.unmake(target);
+    }
+  }
+
+  /** Throw what has gone wrong since anyone asked. */
+  #check() {
+    if (this.lost) throw lostError(this.lost);
+    const complaint = this.#complaint;
+    this.#complaint = "";
+    if (complaint) throw new LoomError(`the GPU reports: ${complaint}`, "DeviceError");
+  }
+
+  /** Return when the device has looked at everything asked of it so far. */
+  async #settled() {
+    this.#raw.pushErrorScope("validation");
+    await this.#raw.popErrorScope();
+    this.#check();
+  }
+
+  #pipeline(row, text) {
+    const key = JSON.stringify([text, row.entry, row.constants, row.layout, row.features]);
+    if (!this.#pipelines.has(key)) {
+      const made = this.#compile(row, text);
+      this.#pipelines.set(key, made);
+      made.catch(() => this.#pipelines.delete(key));
+    }
+    return this.#pipelines.get(key);
+  }
+
+  async #compile(row, text) {
+    const group = this.#layout(row.layout);
+    // Ours are named by the program; the text has none of its own but for halves.
+    const enables = row.features.filter((name) => name === "subgroups");
+    const code = enables.map((name) => `enable ${name};\n`).join("") + text;
+    if (!this.#modules.has(code)) {
+      this.#modules.set(code, this.#raw.createShaderModule({ code, label: row.label }));
+    }
+    const module = this.#modules.get(code);
+    try {
+      return await this.#raw.createComputePipelineAsync({
+        label: row.label,
+        layout: this.#raw.createPipelineLayout({ bindGroupLayouts: [group] }),
+        compute: { module, entryPoint: row.entry, constants: row.constants },
+      });
+    } catch (error) {
+      if (this.lost) throw lostError(this.lost);
+      const { messages } = await module.getCompilationInfo();
+      const lines = messages.map((m) => `line ${m.lineNum}: ${m.message}`);
+      this.#complaint = "";
+      const why = lines.join("; ") || error.message;
+      throw new LoomError(`${row.label} does not compile: ${why}`, "DeviceError");
+    }
+  }
+
+  #layout(rows) {
+    const key = JSON.stringify(rows);
+    if (!this.#layouts.has(key)) {
+      const entries = rows.map(([binding, access]) => ({
+        binding,
+        visibility: GPUShaderStage.COMPUTE,
+        buffer: { type: ACCESS[access] },
+      }));
+      this.#layouts.set(key, this.#raw.createBindGroupLayout({ entries }));
+    }
+    return this.#layouts.get(key);
+  }
+}
+
+/** A program's buffers and commands on a device. */
+class Executable {
+  #device;
+  #program;
+  /** @type {GPUBuffer[]} */
+  #buffers;
+  /** @type {GPUBuffer[]} */
+  #own = [];
+  #names;
+  #rows;
+
+  constructor(device, raw, program, pipelines, kept) {
+    this.#device = device;
+    this.#program = program;
+    const mine = (...values) => {
+      const buffer = device.make(...values);
+      this.#own.push(buffer);
+      return buffer;
+    };
+    const slots = program.slots.map((bytes) => mine(bytes, "storage", "shared"));
+    this.#buffers = program.buffers.map((row) => {
+      if (PERSISTENT.has(row.role)) return kept(row.name);
+      if (row.role === "transient" && row.slot >= 0) return slots[row.slot];
+      const uniform = row.role === "params" || row.role === "step";
+      const buffer = mine(row.bytes, uniform ? "uniform" : "storage", row.name);
+      if (row.data) {
+        const bytes = Uint8Array.from(atob(row.data), (letter) => letter.charCodeAt(0));
+        device.put(buffer, 0, bytes);
+      }
+      return buffer;
+    });
+    this.#names = new Map(program.buffers.map((row, i) => [row.name, this.#buffers[i]]));
+    const groups = program.bind_groups.map(([pipeline, bindings]) =>
+      raw.createBindGroup({
+        label: program.pipelines[pipeline].label,
+        layout: pipelines[pipeline].getBindGroupLayout(0),
+        entries: bindings.map(([binding, buffer, offset, size]) => ({
+          binding,
+          resource: { buffer: this.#buffers[buffer], offset, size },
+        })),
+      }),
+    );
+    this.#rows = program.dispatches.map(([pipeline, group, x, y, z]) => ({
+      pipeline: pipelines[pipeline],
+      group: groups[group],
+      x,
+      y,
+      z,
+    }));
+  }
+
+  /** A buffer by its own name, or by the name of the input that lies in it. */
+  named(name) {
+    const input = this.#program.inputs[name];
+    return input ? this.#buffers[input.buffer] : this.#names.get(name);
+  }
+
+  /** The dispatches of passes. */
+  commands(parts) {
+    const names = parts.split(" ").filter((name) => name in this.#program.passes);
+    return names.flatMap((name) => this.#rows.slice(...this.#program.passes[name]));
+  }
+
+  /** What to copy for outputs, and the bytes of all. */
+  copies(outputs) {
+    let at = 0;
+    const copies = outputs.split(" ").map((name) => {
+      const { buffer, offset, shape, dtype } = this.#program.outputs[name];
+      const bytes = shape.reduce((a, b) => a * b, ITEM[dtype]);
+      const copy = { source: this.#buffers[buffer], offset, bytes, at };
+      at += Math.ceil(bytes / 8) * 8;
+      return copy;
+    });
+    return { copies, bytes: at };
+  }
+
+  /** Free its own buffers; those of the network stay. */
+  close() {
+    for (const buffer of this.#own.splice(0)) this.#device.unmake(buffer);
+  }
+}
+
+/** Write dispatches into one compute pass. */
+function encode(encoder, commands, descriptor) {
+  const pass = encoder.beginComputePass(descriptor);
+  let last = null;
+  for (const { pipeline, group, x, y, z } of commands) {
+    if (pipeline !== last) pass.setPipeline(pipeline);
+    last = pipeline;
+    pass.setBindGroup(0, group);
+    pass.dispatchWorkgroups(x, y, z);
+  }
+  pass.end();
+}
+
+/** The bytes, with zeros to whole words. */
+function padded(bytes) {
+  const view = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (view.length % 4 === 0) return view;
+  const whole = new Uint8Array(Math.ceil(view.length / 4) * 4);
+  whole.set(view);
+  return whole;
+}
