@@ -22,7 +22,7 @@ def open_session(net, precision: str, devices: str):
     """`net` on the GPU that LOOM_GPU chooses; DeviceError where wgpu is missing."""
     try:
         from loom.gpu import session
-    except ImportError as error:
+    except (ImportError, OSError, RuntimeError) as error:
         raise DeviceError(
             f"wgpu is not here ({error}). Install it: pip install 'wgpu>=0.32,<0.33'. "
             "In a page, a network reaches the GPU through the JavaScript API."

@@ -47,12 +47,13 @@ class Builder:
         stored: str = "f32",
         training: bool = False,
         keep: bool = False,
+        where: Callable[[int], str] = "layer {}".format,
     ):
         layers = list(layers)
         self.limits = limits or Limits()
         self.stored, self.training, self.keep = stored, training, keep
         self.part, self.where = "forward", "program"
-        self.layout = Layout(layers, self.limits)
+        self.layout = Layout(layers, self.limits, where)
         self._index = {id(layer): i for i, layer in enumerate(layers)}
         self._buffers: dict[str, Buffer] = {}
         self._dispatches: list[Dispatch] = []

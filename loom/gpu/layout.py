@@ -6,7 +6,7 @@ same places of buffers of their own. Clipping and updates then are one kernel ov
 array, whatever the number of layers.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import prod
 
@@ -27,28 +27,34 @@ class Place:
 class Layout:
     """Places of the parameters and of the state of `layers`, by (layer index, name).
 
-    Raises DeviceError when one array alone is more than the device can bind.
+    `where(index)` names a layer in errors. Raises DeviceError when one array alone is
+    more than the device can bind.
     """
 
-    def __init__(self, layers: Iterable, limits: Limits):
+    def __init__(
+        self,
+        layers: Iterable,
+        limits: Limits,
+        where: Callable[[int], str] = "layer {}".format,
+    ):
         self.limit = min(limits.buffer, limits.binding) // 512 * 512
         self.weights: dict[tuple[int, str], Place] = {}
         self.states: dict[tuple[int, str], Place] = {}
         self.weight_arenas: list[int] = []  # elements of each
         self.state_arenas: list[int] = []
         for index, layer in enumerate(layers):
-            where = f"layer {index} {type(layer).__name__}"
             for name, (shape, _) in layer.weight_shapes().items():
-                place = self._add(self.weight_arenas, shape, f"{where}: {name}")
+                place = self._add(self.weight_arenas, shape, where, index, name)
                 self.weights[index, name] = place
             for name, value in layer.state.items():
-                place = self._add(self.state_arenas, value.shape, f"{where}: {name}")
+                place = self._add(self.state_arenas, value.shape, where, index, name)
                 self.states[index, name] = place
 
-    def _add(self, arenas: list[int], shape: Shape, where: str) -> Place:
+    def _add(self, arenas: list[int], shape: Shape, where, index, name) -> Place:
         size = -(-max(prod(shape), 1) // ALIGN) * ALIGN
         if size * ITEM["f32"] > self.limit:
-            raise too_large(where, size * ITEM["f32"], self.limit, "binding")
+            text = f"{where(index)}: {name}"
+            raise too_large(text, size * ITEM["f32"], self.limit, "binding")
         if not arenas or (arenas[-1] + size) * ITEM["f32"] > self.limit:
             arenas.append(0)
         offset = arenas[-1]

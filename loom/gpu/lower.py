@@ -36,6 +36,7 @@ def lower(
         stored=stored,
         training=training,
         keep=mode != "forward",
+        where=net.where,
     )
     net.output_size()  # lays out the plan, or says which layer does not fit
     x = b.input("x", (rows, *net.input_shape))

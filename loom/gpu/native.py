@@ -130,7 +130,11 @@ class Device:
 
     def load(self, program: Program, store: "Store | None" = None) -> "Executable":
         """The program with its buffers, pipelines and bind groups on this device."""
-        return Executable(self, program, store or Store(self))
+        try:
+            return Executable(self, program, store or Store(self))
+        except wgpu.GPUError as error:
+            self._check_lost(error)
+            raise DeviceError(f"the GPU reports: {error}") from None
 
     def destroy(self) -> None:
         """Close the device; everything on it is lost."""
@@ -245,7 +249,7 @@ class Executable:
         device.compile(program.pipelines)
         try:
             self._place()
-        except DeviceError:
+        except (DeviceError, wgpu.GPUError):
             self.close()
             raise
 

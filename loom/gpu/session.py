@@ -76,15 +76,21 @@ class Session:
 
     def backward(self, dy: Array) -> Array:
         """dL/dx of the last forward pass; keeps every gradient on the device."""
-        last, parts = self._last, ["backward"]
-        if last is None or self.device.lost:
-            raise DeviceError(
-                "backward_gpu: what forward_gpu kept is gone with the GPU, or the "
-                "network was changed. Run forward_gpu again."
-            )
-        if last.program.info["mode"] == "forward":
+        try:
+            if self._last is not None:
+                return self._backward(dy)
+        except DeviceLost:
+            self.recover()
+        raise DeviceError(
+            "backward_gpu: what forward_gpu kept is gone, since the GPU was lost or the "
+            "network changed. Run forward_gpu again."
+        )
+
+    def _backward(self, dy: Array) -> Array:
+        parts = ["backward"]
+        if self._last.program.info["mode"] == "forward":
             # It kept nothing: once more, from the input that is still there.
-            self._mode = "gradients"
+            self._mode, last = "gradients", self._last
             self._last = self.program(len(dy), self._mode)
             self._last.take("x", last)
             parts = ["forward", "backward"]
@@ -157,7 +163,7 @@ class Session:
 
     def _begin(self, net) -> None:
         self._plan = net.plan()
-        self.layout = Layout(net.layers, self.device.limits)
+        self.layout = Layout(net.layers, self.device.limits, net.where)
         self.store = Store(self.device)
         self._mode = "forward"
         self._last: Executable | None = None

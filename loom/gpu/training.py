@@ -1,6 +1,6 @@
 """Training steps on a device: one submission each; losses are read when asked for."""
 
-import struct
+import weakref
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -13,6 +13,7 @@ from loom.gpu.kernels.optimize import (
     RING,
     Control,
     slots_of,
+    step_block,
 )
 from loom.gpu.native import DeviceLost
 
@@ -48,7 +49,8 @@ class DeviceEngine:
     """
 
     def __init__(self, trainer):
-        self.trainer, self.config = trainer, trainer.config
+        # The trainer owns this; a cycle would keep the network after it is dropped.
+        self.trainer, self.config = weakref.proxy(trainer), trainer.config
         self.session = trainer.net.session()
         self.pending: list[Entry] = []
         self._slot = 0
@@ -59,6 +61,12 @@ class DeviceEngine:
 
     def begin(self) -> None:
         """Send the optimizer's state; from now on the device's is the valid one."""
+        try:
+            self._send()
+        except DeviceLost:
+            self._recover()
+
+    def _send(self) -> None:
         self.session.follow()
         optimizer, config = self.trainer.optimizer, self.config
         steps = optimizer.steps
@@ -69,13 +77,17 @@ class DeviceEngine:
             loss_scale=self._scale,
             next_scale=self._scale,
         )
-        if config.optimizer == "sgd":
-            control.first = control.second = 1.0 if steps else 0.0
         self.session.write_control(control)
         for number, name in enumerate(slots_of(config)):
             for key, arrays in optimizer.state.items():
                 self.session.send_slot(name, key, arrays[number])
         self._synced = perf_counter()
+
+    def _recover(self) -> None:
+        """Go on from the last synchronisation; losses that were not read are lost."""
+        self.session.recover()
+        self.pending.clear()
+        self._send()
 
     def forward(self, x: Array) -> Array:
         """Outputs in evaluation mode."""
@@ -90,9 +102,7 @@ class DeviceEngine:
         try:
             self._run(x, t, rate)
         except DeviceLost:
-            self.session.recover()
-            self.pending.clear()
-            self.begin()
+            self._recover()
             self._run(x, t, rate)
         self._slot = (self._slot + 1) % RING
         net.step += 1
@@ -112,9 +122,7 @@ class DeviceEngine:
         try:
             control = self.session.read_control()
         except DeviceLost:
-            self.session.recover()
-            self.pending.clear()
-            self.begin()
+            self._recover()
             return []
         entries, self.pending = self.pending, []
         self._scale = control.next_scale
@@ -140,8 +148,7 @@ class DeviceEngine:
                 for key, arrays in optimizer.state.items():
                     np.copyto(arrays[number], values[key])
         except DeviceLost:
-            session.recover()
-            self.begin()
+            self._recover()
             return
         optimizer.steps = control.done
         self._synced = perf_counter()
@@ -179,17 +186,3 @@ class DeviceEngine:
         if control.status == FAILED_GRADIENT:
             what = "a gradient is not finite"
         raise TrainingError(trainer.not_finite(what))
-
-
-def step_block(
-    seed: int,
-    number: int,
-    rate: float,
-    slot: int,
-    first_row: int = 0,
-    share: float = 1.0,
-) -> bytes:
-    """What changes from step to step, as shaders/step.wgsl has it."""
-    mask = 0xFFFFFFFF
-    words = seed & mask, seed >> 32 & mask, number & mask, first_row
-    return struct.pack("<4I2f2I", *words, rate, share, slot, 0) + bytes(32)

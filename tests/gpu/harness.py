@@ -4,8 +4,8 @@ import numpy as np
 
 from loom.gpu.builder import Builder
 from loom.gpu.kernels import move
+from loom.gpu.kernels.optimize import step_block
 from loom.gpu.native import Store
-from loom.gpu.training import step_block
 from loom.layers import Run
 from tests.cases import fill
 from tests.compare import assert_close

@@ -141,7 +141,7 @@ def test_large_networks_take_several_arenas():
     layers = [Dense(32, 32, "linear") for _ in range(5)]
     layout = Layout(layers, Limits(binding=10240))
     assert len(layout.weight_arenas) == 3
-    with pytest.raises(DeviceError, match=r"layer 0 Dense: weight: needs 4,096 bytes"):
+    with pytest.raises(DeviceError, match=r"layer 0: weight: needs 4,096 bytes"):
         Layout(layers, Limits(binding=2048))
 
 

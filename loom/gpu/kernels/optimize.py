@@ -55,6 +55,20 @@ class Control:
         return cls(*head, np.frombuffer(data, np.float32, RING, WORDS * 4))
 
 
+def step_block(
+    seed: int,
+    number: int,
+    rate: float,
+    slot: int,
+    first_row: int = 0,
+    share: float = 1.0,
+) -> bytes:
+    """What changes from step to step, as shaders/step.wgsl has it."""
+    mask = 0xFFFFFFFF
+    words = seed & mask, seed >> 32 & mask, number & mask, first_row
+    return struct.pack("<4I2f2I", *words, rate, share, slot, 0) + bytes(32)
+
+
 def control(b: Builder) -> Tensor:
     """The network's control words on the device."""
     return b.control(WORDS + RING)

@@ -1,0 +1,231 @@
+"""What goes wrong on a device: no driver, no memory, limits, loss, leaks."""
+
+import gc
+import os
+import resource
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import wgpu
+
+import loom
+from loom.errors import DeviceError
+from loom.gpu import detector, native
+from loom.gpu.session import Session
+from loom.training import Trainer, TrainingConfig
+from tests.compare import assert_close
+
+X = np.random.default_rng(3).standard_normal((32, 20)).astype(np.float32)
+T = np.random.default_rng(4).standard_normal((32, 5)).astype(np.float32)
+
+
+def make(width=16):
+    return loom.Network.stack(
+        loom.Dense(20, width, "tanh"), loom.Dense(width, 5, "linear"), seed=1
+    )
+
+
+def in_a_process(code: str, **environment) -> str:
+    """The last line that `code` prints in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip().splitlines()[-1]
+
+
+# Nothing to open ----------------------------------------------------------------------
+
+ASK = """
+import loom
+net = loom.Network(4, 1, 1, 1, seed=1)
+try:
+    net.init_gpu()
+except loom.errors.DeviceError as error:
+    print(error)
+"""
+
+
+def test_no_driver():
+    text = in_a_process(ASK, VK_DRIVER_FILES="/none", VK_ICD_FILENAMES="/none")
+    assert text == f"no GPU was found. {detector.INSTALL}"
+
+
+def test_no_wgpu():
+    hide = "import sys; sys.modules['wgpu'] = None\n"
+    text = in_a_process(hide + ASK)
+    assert text.startswith("wgpu is not here (")
+    assert "pip install 'wgpu>=0.32,<0.33'" in text
+
+
+def test_no_native_library():
+    text = in_a_process(ASK, WGPU_LIB_PATH="/none.so")
+    assert text.startswith("wgpu ")
+    assert "pip install" in text or "Install the driver" in text
+
+
+# Too large ----------------------------------------------------------------------------
+
+
+def limited(adapter, **limits):
+    """A session on a device that allows less."""
+    device = native.Device(adapter)
+    device.limits = replace(device.limits, **limits)
+    return device
+
+
+def test_a_weight_over_the_limit(adapter, monkeypatch):
+    device = limited(adapter, binding=1024)
+    monkeypatch.setattr(native, "opened", lambda adapter: device)
+    net = make()
+    with pytest.raises(DeviceError) as caught:
+        net.init_gpu()
+    assert str(caught.value) == (
+        "layer (0, 0, 0) Dense: weight: needs 1,536 bytes in one binding, and this GPU "
+        "allows 1,024. Make the batch or the layer smaller, or run it on the CPU."
+    )
+    assert net.forward_cpu(X)[0].shape == (32, 5)
+
+
+def test_an_activation_over_the_limit(adapter, monkeypatch):
+    device = limited(adapter, binding=2048)
+    monkeypatch.setattr(native, "opened", lambda adapter: device)
+    net = make()
+    with pytest.raises(DeviceError) as caught:
+        net.forward_gpu(X)
+    assert str(caught.value) == (
+        "layer (0, 0, 0) Dense: needs 2,560 bytes in one binding, and this GPU "
+        "allows 2,048. Make the batch or the layer smaller, or run it on the CPU."
+    )
+    expected, _ = net.forward_cpu(X[:8])
+    assert_close(net.forward_gpu(X[:8])[0], expected, "forward", "a smaller batch")
+
+
+def test_no_memory_left(adapter, monkeypatch):
+    net = make()
+    device = net.session().device
+
+    def refuse(**_):
+        raise wgpu.GPUOutOfMemoryError("Not enough memory left.")
+
+    live = device.live_bytes
+    monkeypatch.setattr(device.raw, "create_buffer", refuse)
+    with pytest.raises(DeviceError, match=r"the GPU has no room for [\d,]+ bytes"):
+        net.forward_gpu(X)
+    monkeypatch.undo()
+    assert device.live_bytes == live
+    assert_close(net.forward_gpu(X)[0], net.forward_cpu(X)[0], "forward", "afterwards")
+
+
+# Lost ---------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_lost_device_is_opened_again(adapter):
+    net = make()
+    net.forward_gpu(X)
+    lost = net.session().device
+    lost.destroy()
+    with pytest.warns(UserWarning, match="was lost; it is opened again with"):
+        actual, _ = net.forward_gpu(X)
+    assert net.session().device is not lost
+    assert_close(actual, net.forward_cpu(X)[0], "forward", "afterwards")
+    net.session().device.destroy()
+    with pytest.raises(DeviceError, match=r"Run forward_gpu again\."):
+        net.backward_gpu(T)
+
+
+def test_training_goes_on_when_the_device_is_lost(adapter):
+    net = make()
+    settings = {"epochs": 6, "batch_size": 8, "optimizer": "adam", "use_gpu": True}
+    trainer = Trainer(net, (X, T), TrainingConfig(learning_rate=0.01, **settings))
+    with pytest.warns(UserWarning, match="Later steps are lost") as warned:
+        synced = lose_after(trainer, 10)
+    assert len(warned) == 1
+    assert trainer.result.epochs == 6
+    assert trainer.optimizer.steps == 24
+    assert not (net.layers[0].parameters["weight"] == synced).all()
+    losses = trainer.result.loss_history
+    assert losses[-1] < losses[0]
+    # What the last synchronisation brought is what it went on with: the CPU, told to
+    # train as many steps, agrees.
+    cpu = make()
+    expected = cpu.train((X, T), TrainingConfig(**settings | {"use_gpu": False},
+                                                learning_rate=0.01))  # fmt: skip
+    assert_close(losses[-1:], expected.loss_history[-1:], "trace", "last loss")
+
+
+def lose_after(trainer, step):
+    """Run to the end, and destroy the device after a synchronised step."""
+    net = trainer.net
+    for event in trainer.run():
+        if event.kind == "batch" and event.step == step:
+            trainer._device.sync()
+            synced = net.layers[0].parameters["weight"].copy()
+            net.session().device.destroy()
+    return synced
+
+
+# Leaks --------------------------------------------------------------------------------
+
+
+def test_a_thousand_cycles_leak_nothing(adapter):
+    net = make()
+
+    def cycle():
+        net.init_gpu()
+        net.forward_gpu(X)
+        net.release_gpu()
+
+    for _ in range(50):
+        cycle()
+    gc.collect()
+    device = native.opened(adapter)
+    counts, memory = objects(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    live = device.live_bytes
+    for _ in range(1000):
+        cycle()
+    gc.collect()
+    assert device.live_bytes == live
+    assert objects() == counts
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory
+    assert grown < 20_000, f"{grown} kB more"
+
+
+def objects() -> dict[str, int]:
+    """How many objects of each kind wgpu keeps."""
+    from wgpu.backends.wgpu_native._helpers import generate_report
+
+    hub = generate_report()["hub"]
+    kinds = ("buffers", "bindGroups", "computePipelines", "shaderModules", "devices")
+    return {kind: hub[kind]["kept"] for kind in kinds}
+
+
+def test_a_dropped_network_frees_its_memory_at_once(adapter):
+    device = native.opened(adapter)
+    gc.collect()
+    live = device.live_bytes
+    gc.disable()
+    try:
+        net = make()
+        net.forward_gpu(X)
+        net.train([(X, T)], TrainingConfig(epochs=1, use_gpu=True))
+        assert device.live_bytes > live
+        del net
+        assert device.live_bytes == live
+    finally:
+        gc.enable()
+
+
+def test_a_session_does_not_keep_its_network(adapter):
+    net = make()
+    session = Session(net, adapter)
+    del net
+    assert session.net is None

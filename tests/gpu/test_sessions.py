@@ -1,0 +1,403 @@
+"""A network on the device: arrays in two places, training, programs, memory."""
+
+import numpy as np
+import pytest
+
+import loom
+from loom.errors import ConfigError, DeviceError, ShapeError, TrainingError
+from loom.gpu import detector
+from loom.training import Trainer, TrainingConfig
+from tests.compare import assert_close
+
+RNG = np.random.default_rng(11)
+X = RNG.standard_normal((40, 12)).astype(np.float32)
+CLASSES = RNG.integers(0, 4, 40)
+
+
+def make(seed=1, last="softmax"):
+    return loom.Network.stack(
+        loom.Dense(12, 9, "gelu"),
+        loom.Elementwise("tanh"),
+        loom.Elementwise("softplus"),
+        loom.layers.Dropout(0.25),
+        loom.Dense(9, 4, last),
+        seed=seed,
+    )
+
+
+def assert_same(net, what):
+    expected, _ = net.forward_cpu(X)
+    actual, _ = net.forward_gpu(X)
+    assert_close(actual, expected, "forward", what)
+
+
+@pytest.fixture
+def net(adapter):
+    net = make()
+    net.init_gpu()
+    yield net
+    net.release_gpu()
+
+
+# Python's writes reach the device -----------------------------------------------------
+
+
+def test_every_way_to_write_a_weight_reaches_the_device(net):
+    first = net.layers[0]
+    assert_same(net, "at first")
+    first.parameters["weight"] *= 0.5
+    assert_same(net, "in place, through the layer")
+    held = first.parameters["weight"]
+    assert_same(net, "held")
+    held += 0.1
+    assert_same(net, "in place, through a reference from before")
+    row = held[2:5]
+    del held
+    row[:] = 3
+    assert_same(net, "through a view, its base forgotten")
+    del row
+    net.parameters()[4]["bias"][:] = 1
+    assert_same(net, "through the network")
+    first.parameters["weight"] = RNG.standard_normal((12, 9)).astype(np.float32)
+    assert_same(net, "another array")
+    first.set_parameter("bias", np.ones(9))
+    assert_same(net, "set_parameter")
+    first.parameters = {k: v + 1 for k, v in first.parameters.items()}
+    assert_same(net, "another dict")
+    net.set_layer(0, 0, 1, loom.Elementwise("relu"))
+    assert_same(net, "another layer")
+    for way in (dict, lambda d: {**d}, lambda d: d | {}, lambda d: d.copy()):
+        copied = way(first.parameters)
+        copied["weight"] *= 0.9
+        del copied
+        assert_same(net, "through a shallow copy of the dict")
+
+
+def test_a_dict_from_before_init_gpu_counts_too(adapter):
+    net = make()
+    parameters = net.layers[0].parameters
+    net.init_gpu()
+    assert_same(net, "at first")
+    parameters["weight"] = parameters["weight"] * 2
+    assert_same(net, "assigned through the old dict")
+
+
+def test_what_nobody_touched_is_not_sent_again(net):
+    net.forward_gpu(X)
+    sent = []
+    net.session().mirror._send = lambda: lambda *row: sent.append(row[:2])
+    net.forward_gpu(X)
+    assert sent == []
+    _ = net.layers[0].parameters["bias"]
+    net.forward_gpu(X)
+    assert (0, "bias") in sent
+    assert (4, "weight") not in sent
+
+
+def test_an_array_of_another_shape_is_refused(net):
+    net.forward_gpu(X)
+    net.layers[0].parameters["bias"] = np.zeros(5, np.float32)
+    with pytest.raises(ShapeError, match=r"layer \(0, 0, 0\) Dense: expected bias of"):
+        net.forward_gpu(X)
+
+
+# The device's come back ---------------------------------------------------------------
+
+
+def train(net, callback=None, **settings):
+    settings = {"loss_type": "cross_entropy", "batch_size": 7, "epochs": 3} | settings
+    return net.train((X, CLASSES), TrainingConfig(**settings), callback)
+
+
+def test_weights_come_back_when_they_are_read(adapter):
+    cpu, gpu = make(), make()
+    seen = {}
+
+    def watch(net, name):
+        def callback(event):
+            if event.kind == "batch" and event.step in (3, 8):
+                weight = net.layers[0].parameters["weight"].copy()
+                seen[name, event.step] = weight
+                seen[name, event.step, "file"] = net.save_model_to_string()
+
+        return callback
+
+    train(cpu, watch(cpu, "cpu"))
+    train(gpu, watch(gpu, "gpu"), use_gpu=True)
+    for step in (3, 8):
+        assert_close(seen["gpu", step], seen["cpu", step], "trace", f"step {step}")
+        assert seen["gpu", step, "file"] != seen["gpu", 11 - step, "file"]
+
+
+def test_an_array_held_across_training_is_brought_up_to_date(adapter):
+    net = make()
+    held = net.layers[0].parameters["weight"]
+    before = held.copy()
+    train(net, use_gpu=True)
+    assert held is net.layers[0].parameters["weight"]
+    assert not (held == before).all()
+    assert held.flags.writeable
+
+
+def test_a_write_that_would_be_lost_raises(adapter):
+    net = make()
+    held = net.layers[0].parameters["weight"]
+    with pytest.raises(ValueError, match="read-only"):
+        train(net, lambda event: held.fill(0), use_gpu=True)
+
+
+def test_a_write_in_a_callback_counts(adapter):
+    cpu, gpu = make(), make()
+
+    def halve(net):
+        def callback(event):
+            if event.kind == "batch" and event.step == 4:
+                net.layers[0].parameters["weight"] *= 0.5
+
+        return callback
+
+    expected = train(cpu, halve(cpu))
+    actual = train(gpu, halve(gpu), use_gpu=True)
+    assert_close(actual.loss_history, expected.loss_history, "trace", "losses")
+
+
+# Passes -------------------------------------------------------------------------------
+
+
+def test_backward_and_gradients(net):
+    for _ in range(2):  # the first forward pass does not know that backward follows
+        expected, _ = net.forward_cpu(X)
+        dy = RNG.standard_normal(expected.shape).astype(np.float32)
+        dx, _ = net.backward_cpu(dy)
+        gradients = net.gradients()
+        y, nanoseconds = net.forward_gpu(X)
+        assert nanoseconds > 0
+        actual, _ = net.backward_gpu(dy)
+        assert_close(y, expected, "forward", "y")
+        assert_close(actual, dx, "gradient", "dx")
+        for index, row in enumerate(net.gradients()):
+            assert set(row) == set(gradients[index])
+            for name, value in row.items():
+                what = f"layer {index} d{name}"
+                assert_close(value, gradients[index][name], "gradient", what)
+    before = net.layers[0].parameters["weight"].copy()
+    net.update_weights(0.1)
+    step = before - net.layers[0].parameters["weight"]
+    assert_close(step, 0.1 * gradients[0]["weight"], "gradient", "update")
+    assert_same(net, "after the update")
+
+
+def test_flat_arrays_and_batches_of_any_size(net):
+    net.set_batch_size(3)
+    y, _ = net.forward_gpu(X[:3].ravel())
+    assert y.shape == (12,)
+    assert net.backward_gpu(np.ones(12))[0].shape == (36,)
+    for rows in (1, 2, 3, 40):
+        assert_close(
+            net.forward_gpu(X[:rows])[0], net.forward_cpu(X[:rows])[0], "forward", ""
+        )
+    for rows in range(1, 14):
+        net.forward_gpu(X[:rows])
+    assert net.gpu_info()["programs"] == 8
+
+
+def test_what_is_refused(adapter):
+    net = make()
+    with pytest.raises(ConfigError, match=r"backward_gpu: run forward_gpu first\."):
+        net.backward_gpu(np.ones((1, 4)))
+    with pytest.raises(ConfigError, match=r"unknown precision 'f8'\."):
+        net.init_gpu(precision="f8")
+    with pytest.raises(ConfigError, match=r"unknown devices 'two'\."):
+        net.init_gpu(devices="two")
+    with pytest.raises(ShapeError, match="forward_gpu: expected x of shape"):
+        net.forward_gpu(np.ones((2, 5)))
+    net.forward_gpu(X)
+    with pytest.raises(ShapeError, match="as forward_gpu returned"):
+        net.backward_gpu(np.ones((2, 4)))
+    with pytest.raises(ConfigError, match="expected a float32 network, got float64"):
+        make().astype("float64").init_gpu()
+
+
+def test_bad_token_ids_are_refused_before_they_reach_the_device(adapter):
+    net = loom.Network.stack(loom.layers.Embedding(5, 3), input_shape=(4,), seed=1)
+    with pytest.raises(loom.errors.InputError, match="expected whole token ids"):
+        net.forward_gpu(np.array([[0, 1, 2, 5]]))
+
+
+# Training -----------------------------------------------------------------------------
+
+OPTIMIZERS = {
+    "sgd": {},
+    "momentum": {"momentum": 0.9, "weight_decay": 0.01},
+    "nesterov": {"momentum": 0.9, "nesterov": True},
+    "adam": {"optimizer": "adam", "weight_decay": 0.01},
+    "adamw": {"optimizer": "adamw", "weight_decay": 0.1},
+    "clip": {"gradient_clip": 0.05},
+    "schedule": {"schedule": "cosine", "warmup_steps": 3},
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers(adapter, name):
+    settings = {"learning_rate": 0.02} | OPTIMIZERS[name]
+    cpu, gpu = make(), make()
+    expected = train(cpu, **settings)
+    actual = train(gpu, use_gpu=True, **settings)
+    assert_close(actual.loss_history, expected.loss_history, "trace", "losses")
+    # Adam divides by the square root of sums that may be all rounding.
+    kind = "long" if "adam" in name else "trace"
+    for a, b in zip(gpu.layers, cpu.layers, strict=True):
+        for key, value in b.parameters.items():
+            assert_close(a.parameters[key], value, kind, f"{name} {key}")
+
+
+@pytest.mark.parametrize("row", loom.training.losses.LOSSES, ids=lambda row: row.name)
+@pytest.mark.parametrize("classes", [False, True])
+def test_losses(adapter, row, classes):
+    if classes and not row.classes:
+        return
+    last = "linear" if row.name == "softmax_cross_entropy" else "softmax"
+    t = CLASSES if classes else RNG.dirichlet(np.ones(4), 40).astype(np.float32)
+    results = []
+    for use_gpu in (False, True):
+        net = make(last=last)
+        settings = {"loss_type": row.name, "use_gpu": use_gpu, "batch_size": 9}
+        results.append(net.train((X, t), TrainingConfig(epochs=4, **settings)))
+    cpu, gpu = results
+    assert_close(gpu.loss_history, cpu.loss_history, "trace", row.name)
+
+
+def test_validation_and_the_events(adapter):
+    kinds = {}
+    for use_gpu in (False, True):
+        events = []
+        result = train(
+            make(),
+            events.append,
+            use_gpu=use_gpu,
+            validation_inputs=X,
+            validation_targets=CLASSES,
+        )
+        kinds[use_gpu] = events, result
+    (cpu, a), (gpu, b) = kinds[False], kinds[True]
+    assert [e.kind for e in cpu] == [e.kind for e in gpu]
+    for name in ("loss", "average_loss"):
+        expected, actual = (
+            [float(getattr(e, name) or 0) for e in events] for events in (cpu, gpu)
+        )
+        assert_close(actual, expected, "trace", name)
+    for one, other in zip(a.validation_history, b.validation_history, strict=True):
+        assert one == pytest.approx(other, rel=1e-5)
+    assert gpu[0].to_wire()["Loss"] == gpu[0].loss
+
+
+def test_a_step_is_one_submission(adapter, monkeypatch):
+    net = make()
+    trainer = Trainer(net, (X, CLASSES), config(batch_size=40, epochs=20, use_gpu=True))
+    run = trainer.run()
+    next(run)
+    calls = []
+    device = net.session().device
+    submit = device.submit
+    monkeypatch.setattr(
+        device, "submit", lambda *row: (calls.append(row), submit(*row))
+    )
+    # One for the step; the epoch that it ends reads its loss.
+    while (event := next(run)).kind != "batch":
+        pass
+    assert event.step == 2
+    assert [bool(commands) for commands, _ in calls] == [False, True]
+
+
+def config(**settings):
+    return TrainingConfig(**({"loss_type": "cross_entropy"} | settings))
+
+
+def test_a_stopped_run_goes_on(adapter):
+    whole = train(make(), use_gpu=True, optimizer="adam", learning_rate=0.01)
+    net = make()
+    trainer = Trainer(
+        net,
+        (X, CLASSES),
+        config(
+            batch_size=7, epochs=3, use_gpu=True, optimizer="adam", learning_rate=0.01
+        ),
+    )
+    for event in trainer.run():
+        if event.kind == "batch" and event.step == 8:
+            trainer.stop()
+    assert trainer.result.stopped
+    assert trainer.optimizer.steps == 8
+    for _ in trainer.run():
+        pass
+    history = trainer.result.loss_history
+    assert_close(history, whole.loss_history, "trace", "losses")
+
+
+def test_a_checkpoint_written_on_the_gpu_goes_on_there(adapter, tmp_path):
+    settings = {"optimizer": "adam", "learning_rate": 0.01, "use_gpu": True}
+    whole = train(make(), **settings)
+    path = str(tmp_path / "run.checkpoint")
+    train(make(), lambda e: e.step < 9, checkpoint_path=path, **settings)
+    net = make(seed=1)
+    result = train(net, checkpoint_path=path, resume=True, **settings)
+    assert_close(result.loss_history, whole.loss_history, "trace", "losses")
+
+
+@pytest.mark.parametrize(
+    ("last", "settings"),
+    [
+        ("linear", {"learning_rate": 1e30, "loss_type": "softmax_cross_entropy"}),
+        ("linear", {"loss_type": "cross_entropy"}),
+    ],
+)
+def test_a_step_that_fails_leaves_the_weights_of_before(adapter, last, settings):
+    """The text is the CPU's, and so is every weight, however late the loss is read."""
+    texts, nets = [], []
+    for use_gpu in (False, True):
+        net = make(last=last)
+        with pytest.raises(TrainingError) as caught:
+            train(net, use_gpu=use_gpu, **settings)
+        texts.append(str(caught.value).split(", got")[0])
+        nets.append(net)
+    assert texts[0] == texts[1]
+    for a, b in zip(nets[1].layers, nets[0].layers, strict=True):
+        for key, value in b.parameters.items():
+            assert_close(a.parameters[key], value, "long", key)
+    assert nets[0].step == nets[1].step
+
+
+def test_evaluation_mode_after_training(adapter):
+    net = make()
+    train(net, use_gpu=True)
+    assert_same(net, "after training")
+    score = net.evaluate_network(X, CLASSES).score
+    net.release_gpu()
+    assert net.evaluate_network(X, CLASSES).score == pytest.approx(score)
+
+
+def test_info_and_reports(net):
+    info = net.gpu_info()
+    assert info["precision"] == "f32"
+    assert info["bytes"] == net.session().nbytes()
+    report = detector.detect()
+    assert report["key"] == info["key"]
+    assert report in [row | {"when": report["when"]} for row in detector.detect_all()]
+    assert set(report["recommended"]) == {"workgroup", "tile", "budget_bytes"}
+
+
+@pytest.mark.parametrize("policy", ["discrete", "integrated", "none"])
+def test_a_policy_that_nothing_fits(adapter, monkeypatch, policy):
+    if policy == detector.kind(adapter):
+        return
+    monkeypatch.setenv("LOOM_GPU", policy)
+    with pytest.raises(DeviceError, match=policy):
+        make().init_gpu()
+    monkeypatch.setenv("LOOM_GPU", "fastest")
+    with pytest.raises(ConfigError, match=r"LOOM_GPU: unknown policy 'fastest'\."):
+        detector.detect()
+
+
+def test_scanning_takes_one_that_works(adapter, monkeypatch):
+    monkeypatch.setenv("LOOM_GPU", "scan")
+    assert detector.detect()["name"]
