@@ -82,8 +82,8 @@ class Session:
         except DeviceLost:
             self.recover()
         raise DeviceError(
-            "backward_gpu: what forward_gpu kept is gone, since the GPU was lost or the "
-            "network changed. Run forward_gpu again."
+            "backward_gpu: what forward_gpu kept is gone: the GPU was lost, or the "
+            "network was changed. Run forward_gpu again."
         )
 
     def _backward(self, dy: Array) -> Array:

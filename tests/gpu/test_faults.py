@@ -138,7 +138,10 @@ def test_a_lost_device_is_opened_again(adapter):
     assert net.session().device is not lost
     assert_close(actual, net.forward_cpu(X)[0], "forward", "afterwards")
     net.session().device.destroy()
-    with pytest.raises(DeviceError, match=r"Run forward_gpu again\."):
+    with (
+        pytest.warns(UserWarning, match="was lost"),
+        pytest.raises(DeviceError, match=r"Run forward_gpu again\."),
+    ):
         net.backward_gpu(T)
 
 
