@@ -1,0 +1,38 @@
+// y[o, c, r] = x[o, r, c], through a tile of 32 x 32, so that both sides are read and
+// written along rows. The tile's rows are 33 long: its columns then lie in other banks.
+//
+// Shapes:  x (outer, rows, columns), y (outer, columns, rows), both float32 if WIDE
+// Grid:    (ceil(columns / 32), ceil(rows / 32), outer), 256 threads
+
+override WIDE: bool = false;
+
+//: if WIDE
+alias Value = f32;
+//: else
+alias Value = stored;
+//: end
+
+struct Params { rows: u32, columns: u32 }
+
+@group(0) @binding(0) var<storage, read> x: array<Value>;
+@group(0) @binding(1) var<storage, read_write> y: array<Value>;
+@group(0) @binding(8) var<uniform> p: Params;
+
+var<workgroup> tile: array<array<Value, 33>, 32>;
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
+    let start = group.z * p.rows * p.columns;
+    let lane = t % 32u;
+    for (var i = t / 32u; i < 32u; i += 8u) {
+        let r = group.y * 32u + i;
+        let c = group.x * 32u + lane;
+        if (r < p.rows && c < p.columns) { tile[i][lane] = x[start + r * p.columns + c]; }
+    }
+    workgroupBarrier();
+    for (var i = t / 32u; i < 32u; i += 8u) {
+        let c = group.x * 32u + i;
+        let r = group.y * 32u + lane;
+        if (r < p.rows && c < p.columns) { y[start + c * p.rows + r] = tile[lane][i]; }
+    }
+}
