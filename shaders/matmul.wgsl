@@ -12,29 +12,17 @@
 // Grid:      tiled (ceil(N / BN) * ceil(M / BM), 1, outer * inner * splits), spread
 //            over x and y; rows (ceil(M / RM) * ceil(N / 32), 1, outer * inner);
 //            combine: a thread for four values of a row
-// Overrides: BM, BN, BK the tile, BM and BN >= 32; TM, TN what one thread computes,
-//            multiples of 4; BM / TM * BN / TN threads, BN / TN a multiple of 8 and
-//            BM / TM of 4; STAGES 1 or 2 tiles, of 4 BK (BM + BN) bytes each; VEC reads
-//            and writes four (K, N, and M with TA, starts and strides multiples of 4);
-//            RM the rows of a of a workgroup of `rows`, 1 or a multiple of 4;
-//            WIDE: y is f32 whatever is stored; ACTIVATION, SLOPE: rows of the table.
+// Overrides: those of the tile; VEC reads and writes four (K, N, and M with TA, starts
+//            and strides multiples of 4); RM the rows of a of a workgroup of `rows`, 1
+//            or a multiple of 4; WIDE: y is f32 whatever is stored; ACTIVATION, SLOPE:
+//            rows of the table.
 //
-// The idea: a workgroup's tiles of a and b lie in workgroup memory as rows of k, so that
-// a thread reads its TM + TN values as vec4s; it keeps TM x TN sums in registers, its
-// rows and columns in groups of four spread over the tile. The next tiles are read into
-// registers before the arithmetic and stored after it. An operand that lies along k is
-// transposed while stored, its columns xor-ed by k so that the stores of a warp meet
-// different banks. Edge tiles read the last row or column again instead of guarding:
-// what that gives is not stored. Only k is guarded, with zeros.
+// Edge tiles read the last row or column again instead of guarding: what that gives is
+// not stored. Only k is guarded, with zeros.
 //: include activation
 //: include grid
+//: include tile
 
-override BM: u32 = 64u;
-override BN: u32 = 64u;
-override BK: u32 = 16u;
-override TM: u32 = 8u;
-override TN: u32 = 4u;
-override STAGES: u32 = 1u;
 override RM: u32 = 8u;
 override TA: bool = false;
 override TB: bool = false;
@@ -49,12 +37,8 @@ override SLOPE: u32 = 255u;
 
 const NONE: u32 = 255u;
 const LINEAR: u32 = 5u;
-const ROWS: u32 = BM / TM;
-const COLS: u32 = BN / TN;
-const THREADS: u32 = ROWS * COLS;
-const LOADS_A: u32 = BM * BK / 4u / THREADS;
-const LOADS_B: u32 = BN * BK / 4u / THREADS;
-const GROUP: u32 = 8u;
+const ACROSS_A: bool = TA;
+const ACROSS_B: bool = !TB;
 const BLOCK: u32 = min(RM, 4u);
 
 //: if WIDE || SPLIT
@@ -92,8 +76,6 @@ alias Part = f32;
 // What `combine` reads in a's place.
 @group(0) @binding(0) var<storage, read> part: array<Part>;
 
-var<workgroup> tile_a: array<array<array<vec4f, BM / 4u>, BK>, STAGES>;
-var<workgroup> tile_b: array<array<array<vec4f, BN / 4u>, BK>, STAGES>;
 // Four values of a from `start` on, which is at `k` of `end`; zeros beyond the end. They
 // lie along k, or with TA across it: then `room` more than the first may be read.
 fn read_a(start: u32, k: u32, end: u32, room: u32) -> vec4f {
@@ -136,19 +118,6 @@ fn read_b(start: u32, k: u32, end: u32, room: u32) -> vec4f {
     //: end
 }
 
-// Where a tile's load `e` lies: x along the rows of the matrix (or columns, for b), in
-// steps of one, or of four where the operand lies across k; y along k.
-fn place(e: u32, across: bool, width: u32) -> vec2u {
-    if (across) { return vec2u(e % (width / 4u) * 4u, e / (width / 4u)); }
-    return vec2u(e / (BK / 4u), e % (BK / 4u) * 4u);
-}
-
-// The column of a row k of a transposed tile, in steps of four.
-fn column(x: u32, k: u32, across: bool) -> u32 {
-    if (across) { return x; }
-    return x ^ (k / 4u * (32u / BK));
-}
-
 // The last place from which four values (or one) can be read.
 fn last(size: u32, across: bool) -> u32 {
     if (VEC && across) { return size - 4u; }
@@ -164,16 +133,9 @@ fn tiled(
     let id = linear_group(vec3u(group.xy, 0u), vec3u(groups.xy, 1u));
     if (id >= p.groups) { return; }
 
-    // Workgroups go down GROUP tiles of rows before the next column: what runs at the
-    // same time then shares rows of a and columns of b in the cache.
-    let across_n = (p.n + BN - 1u) / BN;
-    let down_m = (p.m + BM - 1u) / BM;
-    let first = id / (GROUP * across_n) * GROUP;
-    let height = min(down_m - first, GROUP);
-    let within = id % (GROUP * across_n);
-    let m0 = (first + within % height) * BM;
-    let n0 = within / height * BN;
-
+    let first = corner(id, p.m, p.n);
+    let m0 = first.x;
+    let n0 = first.y;
     let batch = group.z / p.splits;
     let split = group.z % p.splits;
     let outer = batch / p.inner;
@@ -181,9 +143,8 @@ fn tiled(
     let k_first = split * p.k_split;
     let k_end = min(k_first + p.k_split, p.k);
 
-    // Lanes of a warp lie 8 x 4 in the tile: they read few different values.
-    let tx = t / 32u % (COLS / 8u) * 8u + t % 8u;
-    let ty = t / 32u / (COLS / 8u) * 4u + t / 8u % 4u;
+    let tx = seat(t).x;
+    let ty = seat(t).y;
 
     //: names
     var start_a: array<u32, LOADS_A>;
@@ -199,100 +160,34 @@ fn tiled(
     let base_b = p.b_at + outer * p.b_outer + inner * p.b_inner;
     //: unroll
     for (var l = 0u; l < LOADS_A; l++) {
-        let at = place(t + l * THREADS, TA, BM);
+        let at = place(t + l * THREADS, ACROSS_A, BM);
         let m = min(m0 + at.x, last(p.m, TA));
         room_a[l] = min(3u, p.m - 1u - m);
         start_a[l] = base_a + m * select(p.lda, 1u, TA) + (k_first + at.y) * step_a;
     }
     //: unroll
     for (var l = 0u; l < LOADS_B; l++) {
-        let at = place(t + l * THREADS, !TB, BN);
+        let at = place(t + l * THREADS, ACROSS_B, BN);
         let n = min(n0 + at.x, last(p.n, !TB));
         room_b[l] = min(3u, p.n - 1u - n);
         start_b[l] = base_b + n * select(1u, p.ldb, TB) + (k_first + at.y) * step_b;
     }
 
-    //: names
-    var next_a: array<vec4f, LOADS_A>;
-    //: names
-    var next_b: array<vec4f, LOADS_B>;
-    //: names
-    var sum: array<array<vec4f, TN / 4u>, TM>;
-    //: names
-    var va: array<vec4f, TM / 4u>;
-    //: names
-    var vb: array<vec4f, TN / 4u>;
-
-    var stage = 0u;
-    var k0 = k_first;
+//: include tile_sums
     loop {
         //: unroll
         for (var l = 0u; l < LOADS_A; l++) {
-            let at = place(t + l * THREADS, TA, BM);
+            let at = place(t + l * THREADS, ACROSS_A, BM);
             next_a[l] = read_a(start_a[l], k0 + at.y, k_end, room_a[l]);
             start_a[l] += BK * step_a;
         }
         //: unroll
         for (var l = 0u; l < LOADS_B; l++) {
-            let at = place(t + l * THREADS, !TB, BN);
+            let at = place(t + l * THREADS, ACROSS_B, BN);
             next_b[l] = read_b(start_b[l], k0 + at.y, k_end, room_b[l]);
             start_b[l] += BK * step_b;
         }
-        if (k0 > k_first) {
-            //: unroll
-            for (var k = 0u; k < BK; k++) {
-                //: unroll
-                for (var i = 0u; i < TM / 4u; i++) {
-                    va[i] = tile_a[stage][k][column(i * ROWS + ty, k, TA)];
-                }
-                //: unroll
-                for (var j = 0u; j < TN / 4u; j++) {
-                    vb[j] = tile_b[stage][k][column(j * COLS + tx, k, !TB)];
-                }
-                //: unroll
-                for (var i = 0u; i < TM / 4u; i++) {
-                    //: unroll
-                    for (var c = 0u; c < 4u; c++) {
-                        //: unroll
-                        for (var j = 0u; j < TN / 4u; j++) {
-                            sum[4u * i + c][j] += va[i][c] * vb[j];
-                        }
-                    }
-                }
-            }
-        }
-        if (k0 >= k_end) { break; }
-        //: if STAGES == 1
-        workgroupBarrier();
-        //: else
-        stage = 1u - stage;
-        //: end
-        //: unroll
-        for (var l = 0u; l < LOADS_A; l++) {
-            let at = place(t + l * THREADS, TA, BM);
-            //: if TA
-            tile_a[stage][at.y][at.x / 4u] = next_a[l];
-            //: else
-            //: unroll
-            for (var c = 0u; c < 4u; c++) {
-                tile_a[stage][at.y + c][column(at.x / 4u, at.y, TA)][at.x % 4u] = next_a[l][c];
-            }
-            //: end
-        }
-        //: unroll
-        for (var l = 0u; l < LOADS_B; l++) {
-            let at = place(t + l * THREADS, !TB, BN);
-            //: if !TB
-            tile_b[stage][at.y][at.x / 4u] = next_b[l];
-            //: else
-            //: unroll
-            for (var c = 0u; c < 4u; c++) {
-                tile_b[stage][at.y + c][column(at.x / 4u, at.y, !TB)][at.x % 4u] = next_b[l][c];
-            }
-            //: end
-        }
-        workgroupBarrier();
-        k0 += BK;
+//: include tile_step
     }
 
     //: if SPLIT

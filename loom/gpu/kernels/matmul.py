@@ -257,15 +257,31 @@ def product(
         groups=(*spread(b, groups), splits),
         overrides=overrides | kind | {"SPLIT": True},
     )
-    vec_out = {"VEC": True} if all(s % 4 == 0 for s in (*y.steps, n)) else {}
+    combine(b, part, y, (m, n), splits, epilogue)
+
+
+def combine(
+    b,
+    part: Tensor,
+    y: Operand,
+    size: tuple[int, int],
+    splits: int,
+    epilogue: Epilogue,
+) -> None:
+    """y from the sum of `part` (splits, M, N) along its first axis, and the epilogue."""
+    m, n = size
+    wide = y.tensor.dtype == "f32" and b.stored == "f16"
+    vec = all(step % 4 == 0 for step in (*y.steps, n))
+    kind = {"VEC": vec, "WIDE": wide}
+    rows = [m, n, 0, 0, 0, 0, y.row, 1, 0, 0, 0, splits, 0, 0, 0, 0, y.start, 0, 0]
     b.dispatch(
         "matmul",
         "combine",
-        reads=[part, None, *tail.values()],
+        reads=[part, None, epilogue.bias, epilogue.saved],
         writes=[y.tensor, epilogue.before],
-        params=params(0, 0, y, k_split),
+        params=[*rows, epilogue.alpha, epilogue.beta],
         groups=-(-m * -(-n // 4) // 256),
-        overrides=vec_out | wide | epilogue.overrides(),
+        overrides={k: True for k, on in kind.items() if on} | epilogue.overrides(),
     )
 
 

@@ -7,6 +7,7 @@ from loom.gpu.kernels.reduce import (
     ROW_PRODUCTS,
     ROW_SCALED,
     SQUARES,
+    channel_sum,
     column_sum,
     mapped,
 )
@@ -123,9 +124,10 @@ def batch_norm(
     base = [x.size, c, 0, run, float(epsilon), float(momentum), float(count)]
     if b.training:
         mean, var = b.scratch((c,)), b.scratch((c,))
-        _channel_sum(b, x, c, mean, scale=1 / count)
+        channel_sum(b, x, c, mean, run=run, scale=1 / count)
         others = (None, mean, None)
-        _channel_sum(b, x, c, var, scale=1 / count, what=SQUARES, others=others)
+        kind = {"what": SQUARES, "others": others}
+        channel_sum(b, x, c, var, run=run, scale=1 / count, **kind)
         b.dispatch(
             "norm",
             "settle",
@@ -167,9 +169,9 @@ def batch_norm_backward(
 ) -> Tensor | None:
     """dx; dweight and dbias are written."""
     x, c = cache.x, weight.size
-    others = (x, cache.mean, cache.rstd)
-    _channel_sum(b, dy, c, dweight, what=CHANNEL_PRODUCTS, others=others)
-    _channel_sum(b, dy, c, dbias)
+    kind = {"what": CHANNEL_PRODUCTS, "others": (x, cache.mean, cache.rstd)}
+    channel_sum(b, dy, c, dweight, run=_run(x), **kind)
+    channel_sum(b, dy, c, dbias, run=_run(x))
     if not need_dx:
         return None
     dx = b.tensor(x.shape)
@@ -188,18 +190,3 @@ def batch_norm_backward(
 def _run(x: Tensor) -> int:
     """Neighbouring values of one channel."""
     return x.shape[2] * x.shape[3] if len(x.shape) == 4 else 1
-
-
-def _channel_sum(b, x, c, out, *, scale=1.0, what=0, others=(None,) * 3) -> None:
-    """scale * the sum over all values of each channel of map(x)."""
-    run = _run(x)
-    images = x.size // (c * run)
-    kind = {"what": what, "others": others, "channels": (run, c)}
-    if run == 1:
-        mapped(b, x, (1, images, c), out, scale=scale, **kind)
-        return
-    parts = out if images == 1 else b.scratch((images, c))
-    first = scale if images == 1 else 1.0
-    mapped(b, x, (images * c, run, 1), parts, scale=first, **kind)
-    if images > 1:
-        mapped(b, parts, (1, images, c), out, scale=scale)

@@ -31,6 +31,34 @@ def column_sum(b, x: Tensor, out: Tensor | None = None) -> Tensor:
     return y
 
 
+def channel_sum(
+    b,
+    x: Tensor,
+    channels: int,
+    out: Tensor,
+    *,
+    run: int = 1,
+    scale: float = 1.0,
+    what: int = 0,
+    others: tuple[Tensor | None, ...] = (None, None, None),
+) -> None:
+    """scale * the sum of map(x) over all values of each channel, into out (channels,).
+
+    Value n of x is of channel n // run % channels: run is 1 where channels come last.
+    Args:    what and others as in `mapped`
+    """
+    outer = x.size // (channels * run)
+    kind = {"what": what, "others": others, "channels": (run, channels)}
+    if run == 1:
+        mapped(b, x, (1, outer, channels), out, scale=scale, **kind)
+        return
+    parts = out if outer == 1 else b.scratch((outer, channels))
+    first = scale if outer == 1 else 1.0
+    mapped(b, x, (outer * channels, run, 1), parts, scale=first, **kind)
+    if outer > 1:
+        mapped(b, parts, (1, outer, channels), out, scale=scale)
+
+
 def mapped(
     b,
     x: Tensor,

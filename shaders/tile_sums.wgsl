@@ -1,0 +1,14 @@
+    // What a thread of a tiled product keeps: the tile to come, sums, and one step's values.
+    //: names
+    var next_a: array<vec4f, LOADS_A>;
+    //: names
+    var next_b: array<vec4f, LOADS_B>;
+    //: names
+    var sum: array<array<vec4f, TN / 4u>, TM>;
+    //: names
+    var va: array<vec4f, TM / 4u>;
+    //: names
+    var vb: array<vec4f, TN / 4u>;
+
+    var stage = 0u;
+    var k0 = k_first;
