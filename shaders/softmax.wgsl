@@ -9,7 +9,7 @@
 // Grid:      ceil(rows / (256 / LANES)) workgroups, LANES threads a row
 // Overrides: LANES; VEC reads fours (columns a multiple of 4, inner 1); IN_PLACE: y is
 //            x, dx is dy, and only written to; CAUSAL: row r sees its first
-//            r % queries + 1 columns, the others are 0.
+//            first + r % queries + 1 columns, the others are 0.
 //
 // The greatest value and the sum come in one pass: each thread keeps both for its part,
 // and rescales its sum when a greater value comes (Milakov and Gimelshein 2018).
@@ -20,7 +20,9 @@ override VEC: bool = false;
 override IN_PLACE: bool = false;
 override CAUSAL: bool = false;
 
-struct Params { rows: u32, columns: u32, inner: u32, queries: u32, groups: u32, scale: f32 }
+struct Params {
+    rows: u32, columns: u32, inner: u32, queries: u32, first: u32, groups: u32, scale: f32,
+}
 
 //: if VEC
 alias Stored = vec4<stored>;
@@ -95,7 +97,7 @@ fn forward(
     let r = linear_group(group, groups) * (256u / LANES) + t / LANES;
     let count = select(0u, p.columns / WIDTH, r < p.rows);
     let start = begin(r);
-    let visible = select(p.columns, r % p.queries + 1u, CAUSAL);
+    let visible = select(p.columns, p.first + r % p.queries + 1u, CAUSAL);
     var whole = vec2f(LOWEST, 0.0);
     for (var i = t % LANES; i < count; i += LANES) {
         let v = seen(p.scale * load(start + i * p.inner), i * WIDTH, visible);

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from loom.activations import Activation
-from loom.gpu.kernels.matmul import Epilogue, Operand, choose, combine, spread
+from loom.gpu.kernels.matmul import Epilogue, Operand, choose, combine, round_up, spread
 from loom.gpu.kernels.reduce import channel_sum
 from loom.gpu.program import Tensor
 
@@ -108,12 +108,12 @@ def _weights(b, dv: Tensor, x: Tensor, sizes: Sizes, dweight: Tensor) -> None:
     n = dweight.size // f
     batch, out = x.shape[0], sizes.out[0] * sizes.out[1]
     tile, _ = choose(b.limits, f, n, 1, 1)
-    padded = -(-out // tile.bk) * tile.bk
+    padded = round_up(out, tile.bk)
     k = batch * padded
     # The sum is over the whole batch: as many splits as keep the device busy.
     groups = tile.count(f, n)
     splits = max(1, min(512 // groups, k // 256, 256))
-    k_split = -(-(-(-k // splits)) // tile.bk) * tile.bk
+    k_split = round_up(round_up(k, splits) // splits, tile.bk)
     splits = -(-k // k_split)
     part = dweight if splits == 1 else b.scratch((splits, f, n))
     _run(

@@ -12,14 +12,18 @@ from loom.activations import activation as row_of
 from loom.gpu.program import Tensor
 
 LINEAR, NONE = 5, 255
-_SILENT = {"ACTIVATION": LINEAR, "SLOPE": NONE}  # what the shader has anyway
-BUSY = 128  # workgroups that fill a large GPU: its 100 to 150 multiprocessors
+PROCESSORS = 132  # multiprocessors of a large GPU
 SHORTEST = 64  # steps of k that a split is worth
+STARTING = 48  # steps of k that beginning and ending a tile take as long as
+ADDING, COMBINING = 100, 400_000  # what adding a value takes, and one more dispatch
 
 
 @dataclass(frozen=True)
 class Tile:
-    """What a workgroup computes, bm x bn, bk at a time, tm x tn each thread."""
+    """What a workgroup computes, bm x bn, bk at a time, tm x tn each thread.
+
+    speed is how fast a full device computes with it, the fastest tile being 1.
+    """
 
     bm: int
     bn: int
@@ -27,6 +31,7 @@ class Tile:
     tm: int
     tn: int
     stages: int
+    speed: float
 
     @property
     def shared(self) -> int:
@@ -54,9 +59,10 @@ class Tile:
         }
 
 
-LARGE = Tile(128, 128, 16, 8, 8, 1)
-MIDDLE = Tile(64, 64, 16, 8, 4, 2)
-SMALL = Tile(32, 64, 16, 4, 4, 2)
+LARGE = Tile(128, 128, 16, 8, 8, 1, 1.0)
+MIDDLE = Tile(64, 64, 16, 8, 4, 2, 0.8)
+SMALL = Tile(32, 64, 16, 4, 4, 2, 0.6)
+TILES = (LARGE, MIDDLE, SMALL)
 
 
 @dataclass(frozen=True)
@@ -244,8 +250,7 @@ def product(
         return
     if outer * inner != 1:
         raise ValueError("matmul: a batch is not split along k")
-    k_split = -(-k // splits)
-    k_split = -(-k_split // tile.bk) * tile.bk
+    k_split = round_up(-(-k // splits), tile.bk)
     splits = -(-k // k_split)
     part = b.scratch((splits, m, n), "parts")
     b.dispatch(
@@ -268,7 +273,7 @@ def combine(
     splits: int,
     epilogue: Epilogue,
 ) -> None:
-    """y from the sum of `part` (splits, M, N) along its first axis, and the epilogue."""
+    """y from the sum of `part` (splits, M, N) over its first axis, and the epilogue."""
     m, n = size
     wide = y.tensor.dtype == "f32" and b.stored == "f16"
     vec = all(step % 4 == 0 for step in (*y.steps, n))
@@ -291,26 +296,37 @@ def spread(b, groups: int) -> tuple[int, int]:
     return -(-groups // y), y
 
 
+def round_up(value: int, step: int) -> int:
+    """The first multiple of step from value on."""
+    return -(-value // step) * step
+
+
 def few_rows(m: int, n: int, k: int, transpose_a: bool) -> bool:
     """Whether `rows` is the faster kernel."""
     return not transpose_a and m <= 64 and k >= 32
 
 
 def choose(limits, m: int, n: int, k: int, batch: int) -> tuple[Tile, int]:
-    """The tile and the number of splits along k (see GPU timings in bench/gpu.py).
+    """The tile and the number of splits along k, by an estimate of the time.
 
-    The largest tile that still gives every multiprocessor work; if none does, the
-    sum is split.
+    Multiprocessors take one workgroup after the other: as many rounds as it takes, each
+    as long as a tile is large and slow. Splitting makes rounds shorter, and more of
+    them, and its parts have to be added.
     """
-    tiles = [t for t in (LARGE, MIDDLE, SMALL) if t.shared <= limits.shared]
+    tiles = [t for t in TILES if t.shared <= limits.shared]
     tiles = [t for t in tiles if t.threads <= limits.invocations]
     if limits.software:
-        return tiles[-1], 1 if batch > 1 or k < 8 * SHORTEST else 2
-    for tile in tiles:
-        if tile.count(m, n) * batch >= BUSY:
-            return tile, 1
-    tile = tiles[-1] if m * n < 512 * 512 else tiles[-2]
-    groups = tile.count(m, n) * batch
-    if batch > 1 or k < 2 * SHORTEST:
-        return tile, 1
-    return tile, max(1, min(2 * BUSY // groups, k // SHORTEST, 64))
+        # Compiling costs more than computing there: one tile for all.
+        return tiles[-1], 1 if batch > 1 or k < 512 else 2
+    most = 1 if batch > 1 else max(1, min(k // SHORTEST, 64))
+    splits = [2**i for i in range(7) if 2**i <= most]
+    options = [(tile, split) for tile in tiles for split in splits]
+    return min(options, key=lambda option: _time(*option, m, n, k, batch))
+
+
+def _time(tile: Tile, splits: int, m: int, n: int, k: int, batch: int) -> float:
+    """Estimated time of a product, in steps of one multiply-add of a multiprocessor."""
+    rounds = -(-tile.count(m, n) * batch * splits // PROCESSORS)
+    steps = round_up(-(-k // splits), tile.bk) + STARTING
+    adding = m * n * (splits + 1) * ADDING / PROCESSORS + COMBINING if splits > 1 else 0
+    return rounds * tile.bm * tile.bn * steps / tile.speed + adding

@@ -12,16 +12,17 @@ def softmax(
     axis: int = -1,
     scale: float = 1.0,
     causal: bool = False,
+    first: int = 0,
     in_place: bool = False,
 ) -> Tensor:
     """exp(scale x) / sum exp(scale x) along an axis.
 
     Shapes:  x any -> y the same. With `causal` x is (..., queries, columns), axis -1,
-             and row q sees the columns up to q; the others are 0.
+             and row q sees the columns up to first + q; the others are 0.
     """
     y = x if in_place else b.tensor(x.shape)
-    queries = x.shape[-2] if causal else 1
-    _run(b, "forward", [None if in_place else x], y, axis, scale, queries, causal)
+    seen = (x.shape[-2], first) if causal else None
+    _run(b, "forward", [None if in_place else x], y, axis, scale, seen)
     return y
 
 
@@ -36,11 +37,11 @@ def softmax_backward(
 ) -> Tensor:
     """scale y (dy - sum(dy y)) along an axis; shapes as dy."""
     dx = dy if in_place else b.tensor(dy.shape)
-    _run(b, "backward", [y, None if in_place else dy], dx, axis, scale, 1, False)
+    _run(b, "backward", [y, None if in_place else dy], dx, axis, scale)
     return dx
 
 
-def _run(b, entry, reads, out, axis, scale, queries, causal) -> None:
+def _run(b, entry, reads, out, axis, scale, seen=None) -> None:
     if not out.size:
         return
     axis %= len(out.shape)
@@ -52,13 +53,13 @@ def _run(b, entry, reads, out, axis, scale, queries, causal) -> None:
     overrides = {"LANES": lanes}
     overrides |= {"VEC": True} if vec else {}
     overrides |= {"IN_PLACE": True} if reads[-1] is None else {}
-    overrides |= {"CAUSAL": True} if causal else {}
+    overrides |= {"CAUSAL": True} if seen else {}
     b.dispatch(
         "softmax",
         entry,
         reads=reads,
         writes=[out],
-        params=[rows, columns, inner, queries, groups, float(scale)],
+        params=[rows, columns, inner, *(seen or (1, 0)), groups, float(scale)],
         groups=groups,
         overrides=overrides,
     )

@@ -6,7 +6,7 @@ from loom.gpu.program import Tensor
 
 
 def transpose(b, x: Tensor, out: Tensor | None = None) -> Tensor:
-    """Shapes: x (..., R, C) -> (..., C, R), of x's type. At most 65,535 leading ones."""
+    """Shapes: x (..., R, C) -> (..., C, R), of x's type; 65,535 matrices at most."""
     rows, columns = x.shape[-2:]
     outer = prod(x.shape[:-2])
     y = out or b.tensor((*x.shape[:-2], columns, rows), x.dtype)

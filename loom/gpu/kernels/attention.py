@@ -1,0 +1,182 @@
+"""Attention of heads that lie side by side in one array, and its gradient.
+
+Up to LONGEST steps the scores (B, N, T, T) are whole, and kept for the backward pass.
+Above, or where they are more than a binding holds, queries (and samples) come a few at
+a time: their scores are computed, used and overwritten, and computed once more in the
+backward pass (as Dao et al. 2022, but one tile for the whole device instead of one for
+each multiprocessor: it stays in the cache). Memory then grows linearly in T.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from loom.gpu.kernels.matmul import Epilogue, Operand, product
+from loom.gpu.kernels.softmax import softmax, softmax_backward
+from loom.gpu.program import ITEM, Tensor
+
+LONGEST = 1024  # steps whose scores are written down whole
+CACHE = 32 << 20  # bytes of scores at a time above that
+FEW = 256  # queries that are worth more than further samples
+
+
+@dataclass(frozen=True)
+class Attended:
+    """What the backward pass needs; scores are the probabilities, if kept."""
+
+    qkv: Tensor
+    heads: int
+    causal: bool
+    scores: Tensor | None
+
+
+def attention(b, qkv: Tensor, heads: int, causal: bool) -> tuple[Tensor, Attended]:
+    """softmax(q k^T / sqrt(d)) v for each head, later steps hidden if causal.
+
+    Shapes:  qkv (B, T, 3 D), q, k and v side by side, each N heads of d = D / N ->
+             (B, T, D)
+    """
+    batch, time, width = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
+    out = b.tensor((batch, time, width))
+    chunks = _chunks(b, batch, heads, time)
+    p = None
+    for chunk in chunks:
+        part = Part(b, chunk, heads, time, width // heads, causal)
+        p = part.probabilities(qkv)
+        part.product(p, part.keys(qkv, 2), part.queries(out, 0), inner="columns")
+    kept = p if b.keep and len(chunks) == 1 else None
+    return out, Attended(qkv, heads, causal, kept)
+
+
+def attention_backward(b, dy: Tensor, cache: Attended) -> Tensor:
+    """dqkv (B, T, 3 D) of dy (B, T, D)."""
+    qkv, heads = cache.qkv, cache.heads
+    batch, time, width = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
+    dqkv = b.tensor(qkv.shape)
+    # The last queries come first: they see every key, so dk and dv are written whole.
+    for chunk in reversed(_chunks(b, batch, heads, time)):
+        part = Part(b, chunk, heads, time, width // heads, cache.causal)
+        p = part.probabilities(qkv) if cache.scores is None else cache.scores
+        ds = b.tensor(p.shape)
+        g = part.queries(dy, 0)
+        part.product(g, part.keys(qkv, 2), ds, inner="d", transpose_b=True)
+        softmax_backward(b, ds, p, scale=part.scale, in_place=True)
+        part.product(ds, part.keys(qkv, 1), part.queries(dqkv, 0), inner="columns")
+        kind = {"inner": "queries", "transpose_a": True}
+        kind["more"] = chunk.query + chunk.queries < time
+        part.product(ds, part.queries(qkv, 0), part.keys(dqkv, 1), **kind)
+        part.product(p, g, part.keys(dqkv, 2), **kind)
+    return dqkv
+
+
+def rotate(b, qkv: Tensor, heads: int, table: tuple, back: bool = False) -> None:
+    """Turn q and k in place by the angles of `table`: cosine, sine (T, d / 2)."""
+    batch, time, width = qkv.shape
+    half = width // 3 // heads // 2
+    size = batch * time * 2 * heads * half
+    b.dispatch(
+        "rotary",
+        reads=[b.constant(np.asarray(a, np.float32), "rotary") for a in table],
+        writes=[qkv],
+        params=[size, width, 2 * heads, half, time],
+        groups=-(-size // 256),
+        overrides={"BACK": back},
+    )
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Samples and queries that are done together: first of each, and how many."""
+
+    sample: int
+    samples: int
+    query: int
+    queries: int
+
+
+def _chunks(b, batch: int, heads: int, time: int) -> list[Chunk]:
+    row = heads * time * ITEM[b.stored]  # bytes of one query's scores
+    limit = min(b.limits.binding, b.limits.buffer)
+    if time <= LONGEST and batch * row * time <= limit:
+        return [Chunk(0, batch, 0, time)]
+    most = min(CACHE, limit)
+    samples = max(1, min(batch, most // (row * min(time, FEW))))
+    queries = max(1, min(time, LONGEST, most // (row * samples)))
+    if queries < time:
+        queries = max(queries // 32 * 32, 1)
+    return [
+        Chunk(i, min(samples, batch - i), j, min(queries, time - j))
+        for i in range(0, batch, samples)
+        for j in range(0, time, queries)
+    ]
+
+
+@dataclass(frozen=True)
+class Part:
+    """The products of one chunk; a matrix of scores is (queries, columns)."""
+
+    b: object
+    chunk: Chunk
+    heads: int
+    time: int
+    d: int
+    causal: bool
+
+    @property
+    def scale(self) -> float:
+        """1 / sqrt(d)."""
+        return self.d**-0.5
+
+    @property
+    def columns(self) -> int:
+        """Keys that the queries see."""
+        c = self.chunk
+        return c.query + c.queries if self.causal else self.time
+
+    def keys(self, x: Tensor, which: int) -> Operand:
+        """The heads of block `which` of x (B, T, m D), all steps."""
+        row, width = x.shape[2], self.heads * self.d
+        start = self.chunk.sample * self.time * row + which * width
+        return Operand(x, row, self.time * row, self.d, start)
+
+    def queries(self, x: Tensor, which: int) -> Operand:
+        """The same from the chunk's first query on."""
+        o = self.keys(x, which)
+        start = o.start + self.chunk.query * o.row
+        return Operand(x, o.row, o.outer, o.inner, start)
+
+    def probabilities(self, qkv: Tensor) -> Tensor:
+        """softmax(q k^T / sqrt(d)), (samples, N, queries, columns)."""
+        c = self.chunk
+        p = self.b.tensor((c.samples, self.heads, c.queries, self.columns))
+        q, k = self.queries(qkv, 0), self.keys(qkv, 1)
+        self.product(q, k, p, inner="d", transpose_b=True)
+        kind = {"causal": self.causal, "first": c.query, "in_place": True}
+        return softmax(self.b, p, scale=self.scale, **kind)
+
+    def product(self, a, w, y, *, inner, more=False, transpose_a=False, **kind) -> None:
+        """y = a w, or y += a w with `more`; scores come as tensors.
+
+        inner is what is summed over: d gives scores; columns gives rows of queries; and
+        queries gives rows of keys.
+        """
+        queries, columns = self.chunk.queries, self.columns
+        sizes = {
+            "d": (queries, columns, self.d),
+            "columns": (queries, self.d, columns),
+            "queries": (columns, self.d, queries),
+        }
+        each = queries * columns
+        operands = [
+            Operand(o, columns, self.heads * each, each) if isinstance(o, Tensor) else o
+            for o in (a, w, y)
+        ]
+        product(
+            self.b,
+            *operands,
+            sizes[inner],
+            batch=(self.chunk.samples, self.heads),
+            transpose_a=transpose_a,
+            epilogue=Epilogue(beta=1.0 if more else 0.0),
+            **kind,
+        )
