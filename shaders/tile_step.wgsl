@@ -1,5 +1,5 @@
-        // Inside the loop over k of a tiled product, after the loads of tile k0 into next_a
-        // and next_b: the arithmetic of the tile before; then k0's goes to its place.
+// Inside the loop over k of a tiled product, after the loads of tile k0 into next_a
+// and next_b: the arithmetic of the tile before; then k0's goes to its place.
         if (k0 > k_first) {
             //: unroll
             for (var k = 0u; k < BK; k++) {

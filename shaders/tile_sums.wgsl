@@ -1,4 +1,4 @@
-    // What a thread of a tiled product keeps: the tile to come, sums, and one step's values.
+// What a thread of a tiled product keeps: the tile to come, sums, and one step's values.
     //: names
     var next_a: array<vec4f, LOADS_A>;
     //: names
