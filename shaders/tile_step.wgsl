@@ -35,9 +35,10 @@
             //: if ACROSS_A
             tile_a[stage][at.y][at.x / 4u] = next_a[l];
             //: else
+            let to = column(at.x / 4u, at.y, ACROSS_A);
             //: unroll
             for (var c = 0u; c < 4u; c++) {
-                tile_a[stage][at.y + c][column(at.x / 4u, at.y, ACROSS_A)][at.x % 4u] = next_a[l][c];
+                tile_a[stage][at.y + c][to][at.x % 4u] = next_a[l][c];
             }
             //: end
         }
@@ -47,9 +48,10 @@
             //: if ACROSS_B
             tile_b[stage][at.y][at.x / 4u] = next_b[l];
             //: else
+            let to = column(at.x / 4u, at.y, ACROSS_B);
             //: unroll
             for (var c = 0u; c < 4u; c++) {
-                tile_b[stage][at.y + c][column(at.x / 4u, at.y, ACROSS_B)][at.x % 4u] = next_b[l][c];
+                tile_b[stage][at.y + c][to][at.x % 4u] = next_b[l][c];
             }
             //: end
         }
