@@ -8,7 +8,7 @@
 // Shapes:    xp (B, T, G H), w = U (G H, H), G gates; y (B, T, H), or (B, H) without
 //            ALL; kept (B, T, K H): h | i, f, g, o, c | r, z, U h + b_hn, n;
 //            before (B, T, H): h of the step before; dvx, dvh (B, T, G H): gradients of
-//            the gates' x and h parts (dvh for GRU alone), dhidden (B, T, H): dvh of n.
+//            the gates' x and h parts (dvh for GRU alone).
 // Entries:   forward, backward: one workgroup a sample, all of time in one dispatch
 //            forward_step, backward_step: one step, a thread a unit, after the product
 //            of that step (B, G H) or (B, H); for layers whose weights are too many
@@ -67,8 +67,7 @@ struct Params { batch: u32, time: u32, step: u32, groups: u32 }
 @group(0) @binding(3) var<storage, read> earlier: array<stored>;
 @group(0) @binding(4) var<storage, read_write> dvx: array<stored>;
 @group(0) @binding(5) var<storage, read_write> dvh: array<stored>;
-@group(0) @binding(6) var<storage, read_write> dhidden: array<stored>;
-@group(0) @binding(7) var<storage, read_write> carried: array<f32>;
+@group(0) @binding(6) var<storage, read_write> carried: array<f32>;
 @group(0) @binding(8) var<uniform> p: Params;
 
 // One step of one unit ------------------------------------------------------------
@@ -188,9 +187,6 @@ fn write_slopes(s: Slopes, unit: u32, at: u32) {
         dvh[start + k * H] = stored(s.h[k]);
         //: end
     }
-    //: if CELL == 2u
-    dhidden[at * H + unit] = stored(s.h.z);
-    //: end
 }
 
 // All of time in one workgroup ------------------------------------------------------

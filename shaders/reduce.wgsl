@@ -11,6 +11,7 @@
 // Overrides: LANES; OP 0 sum, 1 least, 2 greatest; WIDE: x is f32 whatever is stored;
 //            MAP 0 x; 1 (x - mean)^2; 2 x (z - mean) rstd, with mean and rstd of the
 //            channel; 3 as 2, with those of the row; 4 as 3 without mean.
+// Rows:      across, row r of x begins at r * pitch + start: columns of a wider array.
 // Channels:  value n of x has channel n / run % channels; its row is n / row.
 //: include grid
 
@@ -21,7 +22,7 @@ override WIDE: bool = false;
 
 struct Params {
     outer: u32, middle: u32, inner: u32, chunks: u32, chunk: u32,
-    run: u32, channels: u32, row: u32, scale: f32,
+    run: u32, channels: u32, row: u32, pitch: u32, start: u32, scale: f32,
 }
 
 //: if WIDE
@@ -93,7 +94,7 @@ fn across(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) 
     var v = first();
     if (column < p.inner) {
         for (var r = begin + t / 32u; r < end; r += 8u) {
-            v = together(v, value((group.z * p.middle + r) * p.inner + column));
+            v = together(v, value((group.z * p.middle + r) * p.pitch + p.start + column));
         }
     }
     block[t] = v;

@@ -4,6 +4,11 @@ import numpy as np
 
 from loom.activations import Activation
 from loom.errors import ConfigError
+from loom.gpu.kernels import attention as gpu
+from loom.gpu.kernels.elementwise import slope
+from loom.gpu.kernels.matmul import matmul as gpu_matmul
+from loom.gpu.kernels.reduce import column_sum
+from loom.gpu.kernels.softmax import softmax
 from loom.layers.base import EVALUATE, Array, Field, Run, Shape, Weight
 from loom.layers.parts import Parted
 from loom.layers.positions import rotary_table, rotate
@@ -189,6 +194,49 @@ class MultiHeadAttention(Parted):
         gradients["qkv_weight"] = matmul(x.reshape(-1, d).T, rows)
         dx = matmul(dqkv, p["qkv_weight"].T) if need_dx else None
         return dx, gradients
+
+    def lower_forward(self, b, x):
+        """As forward; up to 1,024 steps the scores are kept (kernels/attention.py)."""
+        f = self.activation
+        qkv = gpu_matmul(
+            b, x, b.weight(self, "qkv_weight"), bias=b.weight(self, "qkv_bias")
+        )
+        if self.positions == "rotary":
+            gpu.rotate(b, qkv, self.num_heads, self._table(x.shape[1]))
+        context, kept = gpu.attention(b, qkv, self.num_heads, self.causal)
+        w, bias = b.weight(self, "output_weight"), b.weight(self, "output_bias")
+        if not f.elementwise:
+            y = saved = softmax(b, gpu_matmul(b, context, w, bias=bias))
+        elif b.keep and f.needs == "v":
+            y, saved = gpu_matmul(b, context, w, bias=bias, activation=f, keep=True)
+        else:
+            y = saved = gpu_matmul(b, context, w, bias=bias, activation=f)
+        return y, (x, context, kept, saved)
+
+    def lower_backward(self, b, dy, cache, need_dx: bool = True):
+        """As backward."""
+        x, context, kept, saved = cache
+        d = self.d_model
+        dv = slope(b, dy, self.activation, saved)
+        rows, context = dv.reshape(-1, d), context.reshape(-1, d)
+        out = b.gradient(self, "output_weight")
+        gpu_matmul(b, context, rows, transpose_a=True, out=out)
+        column_sum(b, rows, out=b.gradient(self, "output_bias"))
+        weight = b.weight(self, "output_weight")
+        dcontext = gpu_matmul(b, dv, weight, transpose_b=True)
+        dqkv = gpu.attention_backward(b, dcontext, kept)
+        if self.positions == "rotary":
+            gpu.rotate(b, dqkv, self.num_heads, self._table(x.shape[1]), back=True)
+        rows = dqkv.reshape(-1, 3 * d)
+        out = b.gradient(self, "qkv_weight")
+        gpu_matmul(b, x.reshape(-1, d), rows, transpose_a=True, out=out)
+        column_sum(b, rows, out=b.gradient(self, "qkv_bias"))
+        if not need_dx:
+            return None
+        return gpu_matmul(b, dqkv, b.weight(self, "qkv_weight"), transpose_b=True)
+
+    def _table(self, t: int) -> tuple[Array, Array]:
+        return rotary_table(t, self.head_dim, np.float32)
 
     def _heads(self, a: Array) -> Array:
         """(B, T, m D) -> (m, B, N, T, d): a view, no copy."""

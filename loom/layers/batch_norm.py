@@ -3,6 +3,7 @@
 import numpy as np
 
 from loom.errors import ShapeError
+from loom.gpu.kernels.norm import batch_norm, batch_norm_backward
 from loom.layers.base import (
     EVALUATE,
     Array,
@@ -96,10 +97,7 @@ class BatchNorm(Layer):
             return y, (x, mean.copy(), scale, 0)
         count = x.size // self.size
         if count < 2:
-            raise ShapeError(
-                "BatchNorm: expected at least 2 values of each channel in training, "
-                f"got 1 (x of shape {x.shape}). Train with larger batches."
-            )
+            raise ShapeError(_too_few(x.shape))
         mean = x.sum(axis=axes) / count
         rows = x - mean.reshape(shape)
         var = np.square(rows).sum(axis=axes) / count
@@ -136,9 +134,42 @@ class BatchNorm(Layer):
         dx *= factor
         return dx, gradients
 
+    def lower_forward(self, b, x):
+        """In training two sums a channel and new statistics; then a scale and shift."""
+        if b.training and x.size == self.size:
+            raise ShapeError(_too_few(x.shape))
+        return batch_norm(
+            b,
+            x,
+            b.weight(self, "weight"),
+            b.weight(self, "bias"),
+            (b.state(self, "running_mean"), b.state(self, "running_var")),
+            self.epsilon,
+            self.momentum,
+        )
+
+    def lower_backward(self, b, dy, cache, need_dx: bool = True):
+        """As backward; x is normalised again rather than kept."""
+        return batch_norm_backward(
+            b,
+            dy,
+            cache,
+            b.weight(self, "weight"),
+            b.gradient(self, "weight"),
+            b.gradient(self, "bias"),
+            need_dx,
+        )
+
 
 def _channels(x: Array) -> tuple[tuple[int, ...], Shape]:
     """The axes that are not the channel's, and the shape a channel's value takes."""
     if x.ndim == 4:
         return (0, 2, 3), (-1, 1, 1)
     return tuple(range(x.ndim - 1)), (-1,)
+
+
+def _too_few(shape: Shape) -> str:
+    return (
+        "BatchNorm: expected at least 2 values of each channel in training, "
+        f"got 1 (x of shape {shape}). Train with larger batches."
+    )

@@ -1,6 +1,7 @@
 """One-dimensional convolution, over time."""
 
 from loom.errors import ConfigError, ShapeError
+from loom.gpu.kernels.conv import Sizes
 from loom.layers.base import ACTIVATION, Field, Shape, too_large
 from loom.layers.convolution import Convolution
 from loom.layers.sequence import sequence_shape
@@ -110,3 +111,15 @@ class Conv1D(Convolution):
         """(OT, F)."""
         t = shape[0] + sum(self._padding())
         return (t - self.kernel_size) // self.stride + 1, self.filters
+
+    def _sizes(self, shape: Shape) -> Sizes:
+        return Sizes(
+            self.input_channels,
+            self.filters,
+            size=(1, shape[0]),
+            out=(1, self.output_shape(shape)[0]),
+            kernel=(1, self.kernel_size),
+            stride=(1, self.stride),
+            padding=(0, self._padding()[0]),
+            last=True,
+        )

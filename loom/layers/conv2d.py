@@ -3,6 +3,7 @@
 from math import prod
 
 from loom.errors import ConfigError, ShapeError
+from loom.gpu.kernels.conv import Sizes
 from loom.layers.base import ACTIVATION, Field, Shape, batch_text, too_large
 from loom.layers.convolution import Convolution
 from loom.linalg import ImageWindows
@@ -128,3 +129,14 @@ class Conv2D(Convolution):
     def output_shape(self, shape: Shape) -> Shape:
         """(F, OH, OW)."""
         return self.filters, self.output_height, self.output_width
+
+    def _sizes(self, shape: Shape) -> Sizes:
+        return Sizes(
+            self.input_channels,
+            self.filters,
+            size=shape[1:],
+            out=self.output_shape(shape)[1:],
+            kernel=(self.kernel_size,) * 2,
+            stride=(self.stride,) * 2,
+            padding=(self.padding,) * 2,
+        )

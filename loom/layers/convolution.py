@@ -11,7 +11,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from loom.layers.base import EVALUATE, Array, Layer, Run, Weight
+from loom.gpu.kernels.conv import Sizes, conv, conv_backward
+from loom.gpu.kernels.elementwise import slope
+from loom.gpu.kernels.softmax import softmax
+from loom.layers.base import EVALUATE, Array, Layer, Run, Shape, Weight
 from loom.linalg import BLOCK, ImageWindows, SequenceWindows
 
 Windows = ImageWindows | SequenceWindows
@@ -65,6 +68,38 @@ class Convolution(Layer):
                 windows.scatter(w, dv, dx[at])
         weight, bias = self.windows.unpack(dw, p["weight"].shape)
         return dx, {"weight": weight, "bias": bias}
+
+    def lower_forward(self, b, x):
+        """One product, the windows read from x as it goes, bias and f at its end."""
+        f = self.activation
+        w, bias = b.weight(self, "weight"), b.weight(self, "bias")
+        sizes = self._sizes(x.shape[1:])
+        if not f.elementwise:
+            y = softmax(b, conv(b, x, w, bias, sizes))
+            return y, (x, y)
+        if b.keep and f.needs == "v":
+            y, v = conv(b, x, w, bias, sizes, activation=f, keep=True)
+            return y, (x, v)
+        y = conv(b, x, w, bias, sizes, activation=f)
+        return y, (x, y)
+
+    def lower_backward(self, b, dy, cache, need_dx: bool = True):
+        """As backward: dv, then one product for dW and one for dx."""
+        x, saved = cache
+        return conv_backward(
+            b,
+            slope(b, dy, self.activation, saved),
+            x,
+            b.weight(self, "weight"),
+            self._sizes(x.shape[1:]),
+            b.gradient(self, "weight"),
+            b.gradient(self, "bias"),
+            need_dx,
+        )
+
+    def _sizes(self, shape: Shape) -> Sizes:
+        """What the GPU's kernels know of it, for a sample of `shape`."""
+        raise NotImplementedError
 
     def _blocks(self, x: Array, y: Array) -> Iterator[tuple[slice, Windows]]:
         """Slices of the batch, with the scratch for their windows."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from loom.gpu.kernels import recurrent as gpu
 from loom.layers.base import EVALUATE, Array, Run, Shape, Weight
 from loom.layers.recurrent import (
     Recurrent,
@@ -139,3 +140,11 @@ class GRU(Recurrent):
             dv[:, k] = d
             matmul(recurrent, d[: 3 * h], dh)
             dh += carried
+
+    def lower_forward(self, b, x):
+        """As every recurrent layer."""
+        return self._lower_forward(b, x, gpu.GRU)
+
+    def lower_backward(self, b, dy, cache, need_dx: bool = True):
+        """As every recurrent layer."""
+        return self._lower_backward(b, dy, cache, need_dx, gpu.GRU)

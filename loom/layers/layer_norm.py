@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from loom.gpu.kernels.norm import row_norm, row_norm_backward
 from loom.layers.base import EVALUATE, Array, Run, Shape, Weight
 from loom.layers.norm import (
     Norm,
@@ -67,3 +68,20 @@ class LayerNorm(Norm):
         dx -= rows * along
         dx *= scale
         return dx, gradients
+
+    def lower_forward(self, b, x):
+        """Two sums a row, then the row."""
+        weight, bias = b.weight(self, "weight"), b.weight(self, "bias")
+        return row_norm(b, x, weight, bias, self.epsilon)
+
+    def lower_backward(self, b, dy, cache, need_dx: bool = True):
+        """As backward; the rows are normalised again rather than kept."""
+        return row_norm_backward(
+            b,
+            dy,
+            cache,
+            b.weight(self, "weight"),
+            b.gradient(self, "weight"),
+            b.gradient(self, "bias"),
+            need_dx,
+        )

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from loom.gpu.kernels import recurrent as gpu
 from loom.layers.base import EVALUATE, Array, Run, Shape
 from loom.layers.recurrent import (
     Recurrent,
@@ -145,3 +146,11 @@ class LSTM(Recurrent):
             dc *= f
             dv[:, k] = d
             matmul(recurrent, d, dh)
+
+    def lower_forward(self, b, x):
+        """As every recurrent layer."""
+        return self._lower_forward(b, x, gpu.LSTM)
+
+    def lower_backward(self, b, dy, cache, need_dx: bool = True):
+        """As every recurrent layer."""
+        return self._lower_backward(b, dy, cache, need_dx, gpu.LSTM)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from loom.errors import ConfigError, ShapeError
+from loom.gpu.kernels import pool as gpu
 from loom.layers.base import (
     EVALUATE,
     Array,
@@ -39,6 +40,7 @@ class Pool(Layer):
     axes: ClassVar[tuple[tuple[str, int], ...]]  # pooled, by name; the last one first
     form: ClassVar[str]  # a sample's shape as text
     filler: ClassVar[float] = 0.0  # what padding holds
+    greatest: ClassVar[bool] = False  # or the mean
 
     def __init__(self, kernel_size: int, stride: int = 0, padding: int = 0):
         super().__init__(kernel_size=kernel_size, stride=stride, padding=padding)
@@ -110,6 +112,30 @@ class Pool(Layer):
             dy = self._spread(dy, saved, axis + 1)
         return dy, {}
 
+    def lower_forward(self, b, x):
+        """Both axes at once: a thread a window."""
+        shape = (x.shape[0], *self.output_shape(x.shape[1:]))
+        return gpu.pool(b, x, self._windows(x.shape), shape, self.greatest)
+
+    def lower_backward(self, b, dy, cache, need_dx: bool = True):
+        """A thread a value of x, which gathers from the windows it is in."""
+        if not need_dx:
+            return None
+        windows = self._windows(cache.shape)
+        return gpu.pool_backward(b, dy, cache, windows, self.greatest)
+
+    def _windows(self, shape: Shape) -> gpu.Windows:
+        """Those of x of `shape`, with the batch, along both axes."""
+        axes = [self.window(shape[axis + 1]) for _, axis in reversed(self.axes)]
+        padding = [self.padding] * len(axes)
+        if len(axes) == 1:
+            axes, padding = [(1, 1, 1), *axes], [0, *padding]
+            outer, size, inner = shape[0], (1, shape[1]), shape[2]
+        else:
+            outer, size, inner = shape[0] * shape[1], shape[2:], 1
+        kernel, stride, count = zip(*axes, strict=True)
+        return gpu.Windows(outer, size, inner, kernel, stride, tuple(padding), count)
+
     def _pool(self, x: Array, axis: int, shape: Shape) -> tuple[Array, Any]:
         """One stage: padded x, and x's own shape before -> y, cache."""
         raise NotImplementedError
@@ -153,6 +179,7 @@ class MaxPool(Pool):
     """The greatest value of each window; the first of equal ones gets the gradient."""
 
     filler = -np.inf
+    greatest = True
 
     def _pool(self, x: Array, axis: int, shape: Shape) -> tuple[Array, Any]:
         k, _, n = self.window(shape[axis])

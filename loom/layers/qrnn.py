@@ -3,6 +3,8 @@
 import numpy as np
 
 from loom.activations import activation
+from loom.gpu.kernels.conv import Sizes, conv, conv_backward
+from loom.gpu.kernels.forget import qrnn_pool, qrnn_pool_backward
 from loom.layers.base import EVALUATE, Array, Field, Run, Shape
 from loom.layers.forget import forget_backward, forget_forward
 from loom.layers.recurrent import FIELDS, Recurrent, gate_weights
@@ -107,3 +109,37 @@ class QRNN(Recurrent):
         for late in range(1, min(k, t)):
             dx[:, : t - late] += dwindows[:, late:, k - 1 - late]
         return dx, gradients
+
+    def lower_forward(self, b, x):
+        """A causal convolution for all gates of all steps, then the pooling."""
+        v = conv(b, x, b.weight(self, "weight"), b.weight(self, "bias"), self._sizes(x))
+        y, cache = qrnn_pool(b, v, self.return_sequences)
+        return y, (x, cache)
+
+    def lower_backward(self, b, dy, cache, need_dx: bool = True):
+        """The pooling backwards, then the convolution's gradients."""
+        x, pooled = cache
+        return conv_backward(
+            b,
+            qrnn_pool_backward(b, dy, pooled, self.return_sequences),
+            x,
+            b.weight(self, "weight"),
+            self._sizes(x),
+            b.gradient(self, "weight"),
+            b.gradient(self, "bias"),
+            need_dx,
+        )
+
+    def _sizes(self, x) -> Sizes:
+        """The convolution whose windows end at each step."""
+        k, t = self.kernel_size, x.shape[1]
+        return Sizes(
+            self.input_size,
+            3 * self.hidden_size,
+            size=(1, t),
+            out=(1, t),
+            kernel=(1, k),
+            stride=(1, 1),
+            padding=(0, k - 1),
+            last=True,
+        )

@@ -9,6 +9,7 @@ their biases.
 
 import numpy as np
 
+from loom.gpu.kernels import recurrent as gpu
 from loom.layers.base import REQUIRED, Array, Field, Shape, Weight
 from loom.layers.parts import Parted
 from loom.layers.sequence import sequence_shape
@@ -71,6 +72,27 @@ class Recurrent(Parted):
         """(T, H), or (H,) without return_sequences."""
         h = self.hidden_size
         return (shape[0], h) if self.return_sequences else (h,)
+
+    # On the GPU: RNN, LSTM and GRU -----------------------------------------------
+
+    def _lower_forward(self, b, x, cell: int):
+        """All of time in one dispatch where the weights fit (kernels/recurrent.py)."""
+        weights = (b.weight(self, name) for name in self.weight_shapes())
+        return gpu.forward(b, cell, x, *weights, every=self.return_sequences)
+
+    def _lower_backward(self, b, dy, cache, need_dx: bool, cell: int):
+        """The recurrence back through time, then one product a gradient."""
+        return gpu.backward(
+            b,
+            cell,
+            dy,
+            cache,
+            b.weight(self, "weight_ih"),
+            b.weight(self, "weight_hh"),
+            gpu.Gradients(*(b.gradient(self, name) for name in self.weight_shapes())),
+            every=self.return_sequences,
+            need_dx=need_dx,
+        )
 
     # Columns: what RNN, LSTM and GRU compute on ------------------------------------
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from loom.gpu.kernels.norm import row_norm, row_norm_backward
 from loom.layers.base import EVALUATE, Array, Run, Shape, Weight
 from loom.layers.norm import (
     Norm,
@@ -56,3 +57,12 @@ class RMSNorm(Norm):
         dx -= rows * row_mean(dx, rows)
         dx *= scale
         return dx, gradients
+
+    def lower_forward(self, b, x):
+        """One sum a row, then the row."""
+        return row_norm(b, x, b.weight(self, "weight"), None, self.epsilon)
+
+    def lower_backward(self, b, dy, cache, need_dx: bool = True):
+        """As backward; the rows are normalised again rather than kept."""
+        weight, dweight = b.weight(self, "weight"), b.gradient(self, "weight")
+        return row_norm_backward(b, dy, cache, weight, dweight, None, need_dx)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from loom.gpu.kernels import recurrent as gpu
 from loom.layers.base import EVALUATE, Array, Run, Shape, Weight
 from loom.layers.recurrent import Recurrent, flat_columns, input_gradient
 from loom.linalg import by_kernel, matmul
@@ -79,3 +80,11 @@ class RNN(Recurrent):
             now *= carried
             dv[:, k] = now
             matmul(w, now, carried)
+
+    def lower_forward(self, b, x):
+        """As every recurrent layer."""
+        return self._lower_forward(b, x, gpu.RNN)
+
+    def lower_backward(self, b, dy, cache, need_dx: bool = True):
+        """As every recurrent layer."""
+        return self._lower_backward(b, dy, cache, need_dx, gpu.RNN)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from loom.errors import ShapeError
+from loom.gpu.kernels import softmax as gpu
 from loom.layers.base import EVALUATE, Array, Field, Layer, Run, Shape, batch_text
 from loom.linalg import softmax, softmax_backward
 
@@ -43,8 +44,7 @@ class Softmax(Layer):
 
     def _turned(self, x: Array) -> Array:
         """The axis last: a view."""
-        axis = self.axis + 1 if self.axis >= 0 else self.axis
-        return x.swapaxes(axis, -1)
+        return x.swapaxes(self._axis(), -1)
 
     def forward(self, x: Array, run: Run = EVALUATE) -> tuple[Array, Array]:
         """In a new array, whose layout is that of x."""
@@ -64,3 +64,19 @@ class Softmax(Layer):
         if self.temperature != 1:
             dx *= dx.dtype.type(1 / self.temperature)
         return np.ascontiguousarray(dx), {}
+
+    def lower_forward(self, b, x):
+        """In one kernel, along any axis."""
+        y = gpu.softmax(b, x, axis=self._axis(), scale=1 / self.temperature)
+        return y, y
+
+    def lower_backward(self, b, dy, cache, need_dx: bool = True):
+        """As backward."""
+        if not need_dx:
+            return None
+        scale = 1 / self.temperature
+        return gpu.softmax_backward(b, dy, cache, axis=self._axis(), scale=scale)
+
+    def _axis(self) -> int:
+        """The axis in an array with the batch."""
+        return self.axis + 1 if self.axis >= 0 else self.axis

@@ -3,6 +3,9 @@
 import numpy as np
 
 from loom.activations import Activation, activation
+from loom.gpu.kernels.forget import sru_pool, sru_pool_backward
+from loom.gpu.kernels.matmul import matmul as gpu_matmul
+from loom.gpu.kernels.reduce import column_sum
 from loom.layers.base import EVALUATE, Array, Field, Run, Shape, Weight
 from loom.layers.forget import forget_backward, forget_forward
 from loom.layers.recurrent import FIELDS, Recurrent, gate_weights
@@ -105,6 +108,27 @@ class SRU(Recurrent):
         if self.input_size == h:
             dx += dhighway
         return dx, gradients
+
+    def lower_forward(self, b, x):
+        """One product, the pooling, the activation, the highway."""
+        v = gpu_matmul(b, x, b.weight(self, "weight"), transpose_b=True)
+        bias = b.weight(self, "bias")
+        y, cache = sru_pool(b, v, bias, x, self.activation, self.return_sequences)
+        return y, (x, cache)
+
+    def lower_backward(self, b, dy, cache, need_dx: bool = True):
+        """The same backwards, then one product a gradient."""
+        x, pooled = cache
+        h, bias = self.hidden_size, b.weight(self, "bias")
+        dv, dx = sru_pool_backward(b, dy, pooled, bias, x, self.return_sequences)
+        rows = dv.reshape(-1, dv.shape[-1])
+        flat = x.reshape(-1, self.input_size)
+        gpu_matmul(b, rows, flat, transpose_a=True, out=b.gradient(self, "weight"))
+        column_sum(b, rows, out=b.gradient(self, "bias"), columns=(h, 2 * h))
+        if not need_dx:
+            return None
+        weight = b.weight(self, "weight")
+        return gpu_matmul(b, dv, weight, out=dx, accumulate=dx is not None)
 
     def _parts(self, a: Array, own: Array) -> tuple[Array, ...]:
         """z, f, r of an array (..., 3 H or 4 H), and p: its fourth part or `own`."""

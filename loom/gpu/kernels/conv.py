@@ -3,7 +3,15 @@
 from dataclasses import dataclass
 
 from loom.activations import Activation
-from loom.gpu.kernels.matmul import Epilogue, Operand, choose, combine, round_up, spread
+from loom.gpu.kernels.matmul import (
+    LINEAR,
+    Epilogue,
+    Operand,
+    choose,
+    combine,
+    round_up,
+    spread,
+)
 from loom.gpu.kernels.reduce import channel_sum
 from loom.gpu.program import Tensor
 
@@ -59,7 +67,7 @@ def conv(
     before = b.tensor(shape) if keep else None
     overrides = {"MODE": FORWARD, "BIAS": True, "KEEP": keep}
     overrides |= {"VEC": not sizes.last and out % 4 == 0}
-    if activation is not None:
+    if activation is not None and activation.code != LINEAR:
         overrides["ACTIVATION"] = activation.code
     inside = weight.size // sizes.filters
     _run(
@@ -135,7 +143,7 @@ def _run(b, size, sizes, reads, writes, overrides, tile=None, splits=None) -> No
     tile = tile or choose(b.limits, m, n, 1, 1)[0]
     splits, k_split = splits or (1, k)
     groups = tile.count(m, n)
-    overrides = {name: value for name, value in overrides.items() if value}
+    overrides = {k: v for k, v in overrides.items() if v is not False}
     b.dispatch(
         "conv",
         "tiled",

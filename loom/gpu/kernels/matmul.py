@@ -99,14 +99,17 @@ class Epilogue:
 
     def overrides(self) -> dict[str, int]:
         """The shader's, less those that say nothing."""
-        out = {
+        flags = {
             "BIAS": self.bias is not None,
             "KEEP": self.before is not None,
             "ACCUMULATE": self.beta != 0,
-            "ACTIVATION": self.activation,
-            "SLOPE": self.slope,
         }
-        return {k: v for k, v in out.items() if v is not False and v != _SILENT.get(k)}
+        out: dict[str, int] = {name: True for name, on in flags.items() if on}
+        if self.activation != LINEAR:
+            out["ACTIVATION"] = self.activation
+        if self.slope != NONE:
+            out["SLOPE"] = self.slope
+        return out
 
 
 def matmul(

@@ -122,8 +122,7 @@ def backward(
     h, g = weight_hh.shape[1], GATES[cell]
     dvx = b.tensor((batch, time, g * h))
     dvh = b.tensor((batch, time, g * h)) if cell == GRU else dvx
-    hidden = b.tensor((batch, time, h)) if cell == GRU else None
-    writes = [dvx, dvh if cell == GRU else None, hidden]
+    writes = [dvx, dvh if cell == GRU else None]
     plan = _plan(b.limits, h, g * h)
     overrides = {"CELL": cell, "H": h, "BACK": True, "ALL": every}
     earlier = cache.before if cell == GRU else None
@@ -169,8 +168,8 @@ def backward(
         out=out.weight_hh,
     )
     column_sum(b, flat, out=out.bias)
-    if hidden is not None:
-        column_sum(b, hidden, out=out.bias_hn)
+    if cell == GRU:
+        column_sum(b, dvh, out=out.bias_hn, columns=(2 * h, h))
     if not need_dx:
         return None
     return matmul(b, dvx, weight_ih)

@@ -2,6 +2,7 @@
 
 from math import prod
 
+from loom.gpu.kernels.move import fill
 from loom.gpu.program import Tensor
 
 OPERATIONS = {"sum": 0, "min": 1, "max": 2}
@@ -23,11 +24,19 @@ def reduce(
     return y
 
 
-def column_sum(b, x: Tensor, out: Tensor | None = None) -> Tensor:
-    """The sum over all axes but the last, in float32. Shapes: (..., F) -> (F,)."""
+def column_sum(
+    b, x: Tensor, out: Tensor | None = None, *, columns: tuple[int, int] | None = None
+) -> Tensor:
+    """The sum over all axes but the last, in float32. Shapes: (..., F) -> (F,).
+
+    columns: (first, count) of those that are summed, if not all.
+    """
     f = x.shape[-1]
-    y = out or b.scratch((f,))
-    mapped(b, x, (1, x.size // f, f), y)
+    start, count = columns or (0, f)
+    y = out or b.scratch((count,))
+    if not x.size:
+        return fill(b, y)
+    mapped(b, x, (1, x.size // f, count), y, wide=(f, start))
     return y
 
 
@@ -71,11 +80,13 @@ def mapped(
     others: tuple[Tensor | None, ...] = (None, None, None),
     channels: tuple[int, int] = (1, 1),
     row: int = 1,
+    wide: tuple[int, int] | None = None,
 ) -> None:
     """Reduce map(x), x seen as (outer, middle, inner), along the middle axis into y.
 
     Args:    what is the shader's MAP, others its z, mean and rstd; channels (run,
-             count): value n is of channel n // run % count; row: values of a row.
+             count): value n is of channel n // run % count; row: values of a row;
+             wide (pitch, start) where rows of inner are a part of wider ones.
     """
     outer, middle, inner = size
     if not outer * inner:
@@ -85,6 +96,7 @@ def mapped(
     chunks = max(-(-middle // chunk), 1)
     target = y if chunks == 1 else b.scratch((outer, chunks, inner))
     rows = [outer, middle, inner, chunks, chunk, *channels, row]
+    rows += wide or (inner, 0)
     last = float(scale) if chunks == 1 else 1.0
     overrides = {"OP": OPERATIONS[operation], "MAP": what}
     if x.dtype == "f32" and b.stored == "f16":
