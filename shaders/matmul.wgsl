@@ -7,7 +7,7 @@
 //
 // Shapes:    a (M, K), or (K, M) with TA; b (K, N), or (N, K) with TB; y (M, N);
 //            bias (N,) with BIAS; saved (M, N) with SLOPE != NONE; before (M, N) = v
-//            with KEEP; part (splits, M, N). A batch is outer x inner products, every
+//            with KEEP; part (splits, outer * inner, M, N). A batch is outer x inner products, every
 //            operand with a start and two strides.
 // Grid:      tiled (ceil(N / BN) * ceil(M / BM), 1, outer * inner * splits), spread
 //            over x and y; rows (ceil(M / RM) * ceil(N / 32), 1, outer * inner);
@@ -191,7 +191,7 @@ fn tiled(
     }
 
     //: if SPLIT
-    let base_y = split * p.m * p.n;
+    let base_y = (split * (groups.z / p.splits) + batch) * p.m * p.n;
     let row_y = p.n;
     //: else
     let base_y = p.y_at + outer * p.y_outer + inner * p.y_inner;
@@ -350,13 +350,15 @@ fn combine(
 ) {
     let columns = (p.n + 3u) / 4u;
     let id = linear_group(group, groups) * 256u + t;
-    if (id >= p.m * columns) { return; }
-    let m = id / columns;
+    if (id >= p.groups) { return; }
+    let batch = id / (p.m * columns);
+    let m = id / columns % p.m;
     let n = id % columns * 4u;
-    let at = m * p.n + n;
+    let at = (batch * p.m + m) * p.n + n;
+    let step = p.groups / columns * p.n;
     var total = vec4f();
     for (var s = 0u; s < p.splits; s++) {
-        let start = at + s * p.m * p.n;
+        let start = at + s * step;
         //: if VEC
         total += part[start / 4u];
         //: else
@@ -364,5 +366,6 @@ fn combine(
             part[start + min(2u, p.n - 1u - n)], part[start + min(3u, p.n - 1u - n)]);
         //: end
     }
-    write(p.y_at + m * p.ldy + n, n, total);
+    let base_y = p.y_at + batch / p.inner * p.y_outer + batch % p.inner * p.y_inner;
+    write(base_y + m * p.ldy + n, n, total);
 }

@@ -22,7 +22,8 @@ ADDING, COMBINING = 100, 400_000  # what adding a value takes, and one more disp
 class Tile:
     """What a workgroup computes, bm x bn, bk at a time, tm x tn each thread.
 
-    speed is how fast a full device computes with it, the fastest tile being 1.
+    slots is how many workgroups a multiprocessor needs at a time to be busy, speed how
+    fast it then computes, the fastest tile being 1.
     """
 
     bm: int
@@ -31,7 +32,8 @@ class Tile:
     tm: int
     tn: int
     stages: int
-    speed: float
+    slots: int = 1
+    speed: float = 1.0
 
     @property
     def shared(self) -> int:
@@ -59,10 +61,17 @@ class Tile:
         }
 
 
-LARGE = Tile(128, 128, 16, 8, 8, 1, 1.0)
-MIDDLE = Tile(64, 64, 16, 8, 4, 2, 0.8)
-SMALL = Tile(32, 64, 16, 4, 4, 2, 0.6)
-TILES = (LARGE, MIDDLE, SMALL)
+TILES = (
+    Tile(128, 256, 16, 8, 16, 1, slots=1, speed=1.0),
+    Tile(128, 256, 8, 8, 16, 1, slots=1, speed=0.88),
+    Tile(128, 128, 32, 8, 8, 1, slots=2, speed=0.93),
+    Tile(128, 128, 16, 8, 8, 1, slots=2, speed=0.8),
+    Tile(64, 128, 16, 8, 8, 1, slots=3, speed=0.9),
+    Tile(128, 64, 16, 8, 8, 1, slots=3, speed=0.88),
+    Tile(64, 64, 16, 8, 4, 2, slots=4, speed=0.75),
+    Tile(32, 64, 16, 4, 4, 2, slots=3, speed=0.6),
+)
+SMALLEST = TILES[-1]
 
 
 @dataclass(frozen=True)
@@ -251,21 +260,22 @@ def product(
                 overrides=overrides | kind | wide | epilogue.overrides(),
             )
         return
-    if outer * inner != 1:
-        raise ValueError("matmul: a batch is not split along k")
+    count = outer * inner
     k_split = round_up(-(-k // splits), tile.bk)
     splits = -(-k // k_split)
-    part = b.scratch((splits, m, n), "parts")
+    if count * splits > b.limits.groups:
+        raise ValueError(f"matmul: {splits} splits of {count} products")
+    part = b.scratch((splits, count, m, n), "parts")
     b.dispatch(
         "matmul",
         "tiled",
         reads=[a.tensor, w.tensor, None, None],
         writes=[part, None],
         params=params(groups, 0, Operand(part, n), k_split),
-        groups=(*spread(b, groups), splits),
+        groups=(*spread(b, groups), count * splits),
         overrides=overrides | kind | {"SPLIT": True},
     )
-    combine(b, part, y, (m, n), splits, epilogue)
+    combine(b, part, y, (m, n), splits, epilogue, batch)
 
 
 def combine(
@@ -275,20 +285,23 @@ def combine(
     size: tuple[int, int],
     splits: int,
     epilogue: Epilogue,
+    batch: tuple[int, int] = (1, 1),
 ) -> None:
-    """y from the sum of `part` (splits, M, N) over its first axis, and the epilogue."""
-    m, n = size
+    """y from the sum over the splits of `part` (splits, outer * inner, M, N)."""
+    (m, n), (outer, inner) = size, batch
+    count = outer * inner * m * -(-n // 4)
     wide = y.tensor.dtype == "f32" and b.stored == "f16"
     vec = all(step % 4 == 0 for step in (*y.steps, n))
     kind = {"VEC": vec, "WIDE": wide}
-    rows = [m, n, 0, 0, 0, 0, y.row, 1, 0, 0, 0, splits, 0, 0, 0, 0, y.start, 0, 0]
+    rows = [m, n, 0, count, 0, 0, y.row, inner, 0, 0, 0, splits, 0, 0, 0, 0]
+    rows += [y.start, y.outer, y.inner]
     b.dispatch(
         "matmul",
         "combine",
         reads=[part, None, epilogue.bias, epilogue.saved],
         writes=[y.tensor, epilogue.before],
         params=[*rows, epilogue.alpha, epilogue.beta],
-        groups=-(-m * -(-n // 4) // 256),
+        groups=-(-count // 256),
         overrides={k: True for k, on in kind.items() if on} | epilogue.overrides(),
     )
 
@@ -299,37 +312,44 @@ def spread(b, groups: int) -> tuple[int, int]:
     return -(-groups // y), y
 
 
-def round_up(value: int, step: int) -> int:
-    """The first multiple of step from value on."""
-    return -(-value // step) * step
-
-
 def few_rows(m: int, n: int, k: int, transpose_a: bool) -> bool:
     """Whether `rows` is the faster kernel."""
     return not transpose_a and m <= 64 and k >= 32
 
 
 def choose(limits, m: int, n: int, k: int, batch: int) -> tuple[Tile, int]:
-    """The tile and the number of splits along k, by an estimate of the time.
-
-    Multiprocessors take one workgroup after the other: as many rounds as it takes, each
-    as long as a tile is large and slow. Splitting makes rounds shorter, and more of
-    them, and its parts have to be added.
-    """
-    tiles = [t for t in TILES if t.shared <= limits.shared]
-    tiles = [t for t in tiles if t.threads <= limits.invocations]
+    """The tile and the number of splits along k, by an estimate of the time."""
     if limits.software:
         # Compiling costs more than computing there: one tile for all.
-        return tiles[-1], 1 if batch > 1 or k < 512 else 2
-    most = 1 if batch > 1 else max(1, min(k // SHORTEST, 64))
-    splits = [2**i for i in range(7) if 2**i <= most]
-    options = [(tile, split) for tile in tiles for split in splits]
+        return SMALLEST, 1 if batch > 1 or k < 512 else 2
+    most = max(1, min(k // SHORTEST, 64))
+    options = [
+        (tile, 2**i)
+        for tile in TILES
+        if tile.shared <= limits.shared and tile.threads <= limits.invocations
+        for i in range(7)
+        if 2**i <= most
+    ]
     return min(options, key=lambda option: _time(*option, m, n, k, batch))
 
 
 def _time(tile: Tile, splits: int, m: int, n: int, k: int, batch: int) -> float:
-    """Estimated time of a product, in steps of one multiply-add of a multiprocessor."""
-    rounds = -(-tile.count(m, n) * batch * splits // PROCESSORS)
+    """Estimated time of a product, in multiply-adds of one multiprocessor.
+
+    Workgroups fill the device's slots, round after round; in the last round few of them
+    compute hardly slower than many. Splitting along k gives more and shorter ones, and
+    their parts have to be added.
+    """
+    groups = tile.count(m, n) * batch * splits
+    rounds, rest = divmod(groups, PROCESSORS * tile.slots)
+    last = max(-(-rest // PROCESSORS), tile.slots / 2) if rest else 0
     steps = round_up(-(-k // splits), tile.bk) + STARTING
-    adding = m * n * (splits + 1) * ADDING / PROCESSORS + COMBINING if splits > 1 else 0
-    return rounds * tile.bm * tile.bn * steps / tile.speed + adding
+    busy = (rounds * tile.slots + last) * tile.bm * tile.bn * steps / tile.speed
+    if splits == 1:
+        return busy
+    return busy + m * n * batch * (splits + 1) * ADDING / PROCESSORS + COMBINING
+
+
+def round_up(value: int, step: int) -> int:
+    """The first multiple of step from value on."""
+    return -(-value // step) * step
