@@ -7,8 +7,8 @@
 //
 // Shapes:    a (M, K), or (K, M) with TA; b (K, N), or (N, K) with TB; y (M, N);
 //            bias (N,) with BIAS; saved (M, N) with SLOPE != NONE; before (M, N) = v
-//            with KEEP; part (splits, outer * inner, M, N). A batch is outer x inner products, every
-//            operand with a start and two strides.
+//            with KEEP; part (splits, outer * inner, M, N). A batch is outer x inner
+//            products, every operand with a start and two strides.
 // Grid:      tiled (ceil(N / BN) * ceil(M / BM), 1, outer * inner * splits), spread
 //            over x and y; rows (ceil(M / RM) * ceil(N / 32), 1, outer * inner);
 //            combine: a thread for four values of a row
