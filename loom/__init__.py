@@ -9,6 +9,7 @@ net.save_model("digits.loom.json")
 
 __version__ = "0.1.0"
 
+from loom import pods
 from loom.activations import ACTIVATIONS, Activation, activation
 from loom.api import *  # noqa: F403
 from loom.api import __all__ as _functions
@@ -50,6 +51,7 @@ __all__ = [
     "activation",
     "load_bundle",
     "load_bundle_from_string",
+    "pods",
     "save_bundle",
     "save_bundle_to_string",
     "save_model",
