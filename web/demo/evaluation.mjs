@@ -39,13 +39,16 @@ export class Evaluation {
     $("evaluate-summary").textContent =
       (confusion ? `${percent(metrics.accuracy)} right, score ` : "Score ") +
       `${metrics.score.toFixed(1)} of 100, on ${total} samples it has not learnt from`;
-    this.#buckets(metrics);
+    // In a sequence every place is judged: the rows are not samples to look at.
+    const rows = metrics.total_samples === samples.held_out.input.shape[0];
+    show($("gallery-part"), rows);
+    this.#buckets(metrics, rows);
     show($("confusion-part"), Boolean(confusion));
     show($("gallery-wrong"), Boolean(confusion));
     if (confusion) {
       this.#confusion(confusion, metrics);
       this.#openWrong();
-    } else {
+    } else if (rows) {
       this.#open("Furthest off", this.#worst(), null);
     }
   }
@@ -70,7 +73,7 @@ export class Evaluation {
     if (button) $("gallery-title").focus({ preventScroll: true });
   }
 
-  #buckets({ buckets, total_samples: total }) {
+  #buckets({ buckets, total_samples: total }, open) {
     const rows = Object.entries(buckets).map(([name, bucket]) => {
       const share = bucket.count / total;
       const fill = make("span", { class: "fill" });
@@ -79,7 +82,7 @@ export class Evaluation {
         "button",
         {
           type: "button",
-          disabled: bucket.count === 0,
+          disabled: !open || bucket.count === 0,
           "aria-pressed": "false",
           onclick: () => this.#open(`Deviation ${name}`, bucket.samples, button),
         },
