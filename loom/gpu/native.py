@@ -9,7 +9,8 @@ import wgpu
 
 from loom.errors import DeviceError
 from loom.gpu import calls
-from loom.gpu.program import PERSISTENT, Buffer, Limits, Pipeline, Program, Tensor
+from loom.gpu.program import PERSISTENT, Limits, Pipeline, Program, Tensor
+from loom.gpu.store import DeviceLost, Store
 
 DTYPES = {"f32": np.float32, "f16": np.float16, "u32": np.uint32}
 FEATURES = {  # ours -> wgpu's
@@ -23,10 +24,6 @@ _STORAGE = (
 )
 _UNIFORM = wgpu.BufferUsage.UNIFORM | wgpu.BufferUsage.COPY_DST
 _STAGING = wgpu.BufferUsage.MAP_READ | wgpu.BufferUsage.COPY_DST
-
-
-class DeviceLost(DeviceError):
-    """The device is gone: what lay on it is lost, a new one can be opened."""
 
 
 class Device:
@@ -217,26 +214,6 @@ class Device:
         except wgpu.GPUError as error:
             self._check_lost(error)
             raise DeviceError(f"{row.label} does not compile: {error}") from None
-
-
-class Store:
-    """Persistent buffers of one network by name; they are zero at first."""
-
-    def __init__(self, device: Device):
-        self.device = device
-        self.buffers: dict[str, object] = {}
-
-    def get(self, row: Buffer):
-        """The buffer of that name, made where it is not there yet."""
-        if row.name not in self.buffers:
-            self.buffers[row.name] = self.device.buffer(row.nbytes, label=row.name)
-        return self.buffers[row.name]
-
-    def close(self) -> None:
-        """Free them all."""
-        for buffer in self.buffers.values():
-            self.device.free(buffer)
-        self.buffers.clear()
 
 
 class Executable:

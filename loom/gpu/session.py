@@ -11,14 +11,12 @@ from typing import Any
 import numpy as np
 
 from loom.errors import ConfigError, DeviceError, ShapeError, known
-from loom.gpu import native
-from loom.gpu.detector import choose, report
 from loom.gpu.kernels.optimize import RING, WORDS, Control
 from loom.gpu.layout import Layout, Place
 from loom.gpu.lower import lower
 from loom.gpu.mirror import Mirror
-from loom.gpu.native import Device, DeviceLost, Executable, Store
-from loom.gpu.program import ITEM, Buffer
+from loom.gpu.program import ITEM, Buffer, Program
+from loom.gpu.store import DeviceLost, Store
 
 Array = np.ndarray
 KEPT = 8  # programs of a session: batch shapes and modes
@@ -45,12 +43,12 @@ class Session:
             )
         self._net = weakref.ref(net)
         self.adapter = adapter
-        self.device = native.opened(adapter)
+        self.device = self._open()
         self.stored = stored_type(precision, self.device)
         self.mirror = Mirror(self._send, self._fetch)
         self.has_gradients = False
         self.rows = 0
-        self._programs: OrderedDict[tuple, Executable] = OrderedDict()
+        self._programs: OrderedDict[tuple, Any] = OrderedDict()
         self._begin(net)
 
     @property
@@ -110,29 +108,29 @@ class Session:
 
     # Programs --------------------------------------------------------------------
 
-    def program(self, rows: int, mode: str, **training) -> Executable:
+    def program(self, rows: int, mode: str, **training) -> Any:
         """The loaded program for batches of `rows`, made where it is not there."""
+        found = self._kept(rows, mode, **training)
+        if found is None:
+            found = self.device.load(self._lower(rows, mode, **training), self.store)
+            self._keep(found, rows, mode, **training)
+        return found
+
+    def _kept(self, rows: int, mode: str, **training) -> Any:
         self.follow()
         key = (rows, mode, *training.values())
-        found = self._programs.get(key)
-        if found is not None:
+        if key in self._programs:
             self._programs.move_to_end(key)
-            return found
-        made = self.device.load(
-            lower(
-                self.net,
-                rows,
-                mode,
-                limits=self.device.limits,
-                stored=self.stored,
-                **training,
-            ),
-            self.store,
-        )
-        self._programs[key] = made
+        return self._programs.get(key)
+
+    def _keep(self, made, rows: int, mode: str, **training) -> None:
+        self._programs[rows, mode, *training.values()] = made
         while len(self._programs) > KEPT:
             self._programs.popitem(last=False)[1].close()
-        return made
+
+    def _lower(self, rows: int, mode: str, **training) -> Program:
+        limits, stored = self.device.limits, self.stored
+        return lower(self.net, rows, mode, limits=limits, stored=stored, **training)
 
     def nbytes(self) -> int:
         """Bytes of this network's buffers on the device."""
@@ -141,12 +139,17 @@ class Session:
 
     def info(self) -> dict[str, Any]:
         """The adapter's report, the precision and what lies on the device."""
-        return report(self.adapter) | {
+        return self._report() | {
             "precision": self.stored,
             "devices": 1,
             "programs": len(self._programs),
             "bytes": self.nbytes(),
         }
+
+    def _report(self) -> dict[str, Any]:
+        from loom.gpu.detector import report
+
+        return report(self.adapter)
 
     def close(self) -> None:
         """Fetch what is newer and free everything."""
@@ -159,6 +162,22 @@ class Session:
         if "store" in self.__dict__ and not sys.is_finalizing():
             self._drop()
 
+    def engine(self, trainer):
+        """What runs a Trainer's steps on this session."""
+        from loom.gpu.training import DeviceEngine
+
+        return DeviceEngine(trainer)
+
+    def _open(self):
+        from loom.gpu import native
+
+        return native.opened(self.adapter)
+
+    def _reopen(self):
+        from loom.gpu import native
+
+        return native.reopened(self.device)
+
     # The network may change ------------------------------------------------------
 
     def _begin(self, net) -> None:
@@ -166,7 +185,7 @@ class Session:
         self.layout = Layout(net.layers, self.device.limits, net.where)
         self.store = Store(self.device)
         self._mode = "forward"
-        self._last: Executable | None = None
+        self._last: Any = None
         self._watched = []
         for index, layer in enumerate(net.layers):
             if layer.parameters or layer.state:
@@ -210,7 +229,7 @@ class Session:
         self._programs.clear()
         self.store.buffers.clear()
         self.mirror.resend()
-        self.device = native.reopened(self.device)
+        self.device = self._reopen()
         self.store = Store(self.device)
         self._last = None
 
@@ -243,17 +262,11 @@ class Session:
 
     def _arrays(self, role: str, places: dict) -> dict[tuple[int, str], Array]:
         """Arrays of a role as they are on the device, one read an arena."""
-        arenas: dict[int, Array] = {}
-        out = {}
-        for key, place in places.items():
-            if place.arena not in arenas:
-                buffer = self._arena(role, place.arena)
-                data = self.device.read(buffer, 0, buffer.size)
-                arenas[place.arena] = data.view(np.float32)
-            size = prod(place.shape)
-            values = arenas[place.arena][place.offset : place.offset + size]
-            out[key] = values.reshape(place.shape)
-        return out
+        arenas = {}
+        for number in sorted({place.arena for place in places.values()}):
+            buffer = self._arena(role, number)
+            arenas[number] = self.device.read(buffer, 0, buffer.size)
+        return split(arenas, places)
 
     # What training keeps ------------------------------------------------------------
 
@@ -289,14 +302,26 @@ class Session:
         return self.store.get(row)
 
 
+def split(arenas: dict[int, Array], places: dict) -> dict[tuple[int, str], Array]:
+    """Views of arrays by their places in arenas, which are bytes."""
+    out = {}
+    for key, place in places.items():
+        values = arenas[place.arena].view(np.float32)
+        found = values[place.offset : place.offset + prod(place.shape)]
+        out[key] = found.reshape(place.shape)
+    return out
+
+
 def open_session(net, precision: str, devices: str) -> Session:
     """A session on the GPU that LOOM_GPU chooses."""
     if devices not in DEVICES:
         raise ConfigError(f"init_gpu: {known(devices, DEVICES, 'devices')}")
+    from loom.gpu.detector import choose
+
     return Session(net, choose(), precision)
 
 
-def stored_type(precision: str, device: Device) -> str:
+def stored_type(precision: str, device) -> str:
     """ "f32" or "f16" for a precision; DeviceError where the device has no halves."""
     if precision not in PRECISIONS:
         raise ConfigError(f"init_gpu: {known(precision, PRECISIONS, 'precision')}")

@@ -15,7 +15,7 @@ from loom.gpu.kernels.optimize import (
     slots_of,
     step_block,
 )
-from loom.gpu.native import DeviceLost
+from loom.gpu.store import DeviceLost
 
 Array = np.ndarray
 PARTS = ("forward", "loss", "backward", "clip", "update")

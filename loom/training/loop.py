@@ -81,9 +81,7 @@ class Trainer:
         self._stop = False
         self._device, self._forward = None, net.forward
         if config.use_gpu:
-            from loom.gpu.training import DeviceEngine
-
-            self._device = DeviceEngine(self)
+            self._device = net.session().engine(self)
             self._forward = self._device.forward
         self._mark = perf_counter()
         if config.checkpoint_path:
