@@ -1,6 +1,9 @@
 """The entry point of `loom`: says what is missing, and turns errors into one line."""
 
+import os
 import sys
+import tempfile
+import warnings
 
 NEEDED = ("typer", "rich")
 FAILED, STOPPED = 1, 130  # exit codes; 2 is a wrong use of the command
@@ -19,11 +22,24 @@ def main() -> None:
         )
     from loom.errors import LoomError
 
+    _quiet()
     try:
         app(prog_name="loom")
     except LoomError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(FAILED)
+
+
+def _quiet() -> None:
+    """One line for a warning, and none of a GPU driver's own."""
+    # Mesa's drivers print an error of their own where it is not set (in a container).
+    if sys.platform == "linux":
+        os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
+
+    def show(message, *rest):
+        print(f"warning: {message}", file=sys.stderr)
+
+    warnings.showwarning = show
 
 
 if __name__ == "__main__":

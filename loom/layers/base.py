@@ -32,7 +32,7 @@ import numpy as np
 
 from loom import random
 from loom.activations import Activation, activation, activation_from_bundle
-from loom.errors import ConfigError, InputError, ShapeError, known
+from loom.errors import ConfigError, DeviceError, InputError, ShapeError, known
 
 Array = np.ndarray
 Shape = tuple[int, ...]
@@ -243,14 +243,19 @@ class Layer:
         x, y and what the cache holds are tensors of b; b.training says which mode,
         b.keep whether a backward pass follows.
         """
-        raise NotImplementedError
+        raise self._no_program()
 
     def lower_backward(self, b, dy, cache: Any, need_dx: bool = True):
         """`backward` as dispatches; writes b.gradient(self, name) and gives dx."""
-        raise NotImplementedError
+        raise self._no_program()
 
     def check_values(self, x: Array) -> None:
         """Raise InputError for values of x that have no meaning here (a GPU cannot)."""
+
+    def _no_program(self) -> DeviceError:
+        return DeviceError(
+            f"{type(self).__name__}: this layer has no GPU program. Run it on the CPU."
+        )
 
     # What every layer has -------------------------------------------------------
 
