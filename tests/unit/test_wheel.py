@@ -21,7 +21,8 @@ print([len(loom.data.digits()[1]), len(loom.data.iris().inputs), len(loom.data.t
 families = sorted(path.stem for path in shaders.folder().glob("*.wgsl"))
 print(len(families), all("fn " in shaders.source(name) for name in ("matmul", "loss")))
 net, task = loom.examples.example("digits").build(1)
-print(net.train(task.training, {"Epochs": 2, "BatchSize": 32}).steps)
+settings = {"Epochs": 2, "BatchSize": 32, "LossType": "softmax_cross_entropy"}
+print(net.train(task.training, settings).steps)
 """
 
 
