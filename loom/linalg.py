@@ -112,7 +112,7 @@ def softmax_backward(dy: Array, y: Array) -> Array:
 # Convolution windows ---------------------------------------------------------------
 
 BLOCK = 1 << 18  # values of windows held at once: 1 MB of float32 stays in cache
-_MERGE = 1024  # positions in an image below which one product serves a whole block
+_MERGE = 64  # positions in an image below which one product serves a whole block
 
 
 def strided(array: Array, shape: tuple, strides: tuple, start: int = 0) -> Array:

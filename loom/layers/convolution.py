@@ -102,20 +102,22 @@ class Convolution(Layer):
         raise NotImplementedError
 
     def _blocks(self, x: Array, y: Array) -> Iterator[tuple[slice, Windows]]:
-        """Slices of the batch, with the scratch for their windows."""
+        """Slices of the batch, with the scratch for their windows.
+
+        The scratch stays for the next pass unless it is large: new memory costs more
+        than its use, since the system clears every page of it.
+        """
         batch, weight = len(x), self.parameters["weight"]
         values = prod(weight.shape[1:]) * prod(y.shape[1:]) // self.filters
         step = max(1, min(batch, BLOCK // values))
-        windows = None
+        kept = self.__dict__.setdefault("_kept", {}) if values <= 4 * BLOCK else {}
         for start in range(0, batch, step):
             count = min(step, batch - start)
-            if windows is None or windows.samples != count:
-                windows = self.windows(
-                    count,
-                    x.shape[1:],
-                    self.kernel_size,
-                    self.stride,
-                    self._padding(),
-                    weight.dtype,
+            key = count, x.shape[1:], weight.dtype
+            if key not in kept:
+                if len(kept) == 2:  # a batch's blocks, and its smaller last one
+                    kept.clear()
+                kept[key] = self.windows(
+                    *key[:2], self.kernel_size, self.stride, self._padding(), key[2]
                 )
-            yield slice(start, start + count), windows
+            yield slice(start, start + count), kept[key]

@@ -15,6 +15,7 @@ from loom import (
     MaxPool2D,
     Network,
     ShapeError,
+    linalg,
 )
 from loom.linalg import BLOCK
 
@@ -42,9 +43,9 @@ def direct(x, layer):
     ("batch", "layer"),
     [
         (5, Conv2D(6, 5, 3, 3, 1, 1, 4, "linear")),
-        (3, Conv2D(70, 64, 8, 3, 1, 1, 2, "linear")),  # one image a block, unmerged
-        (9, Conv2D(32, 34, 8, 3, 1, 1, 2, "linear")),  # four a block, the last has one
-        (70, Conv2D(16, 16, 8, 3, 1, 1, 3, "linear")),  # merged, a last block of 14
+        (3, Conv2D(70, 64, 8, 3, 1, 1, 2, "linear")),  # one image a block
+        (8, Conv2D(32, 34, 8, 3, 1, 1, 2, "linear")),  # three a block, the last has two
+        (200, Conv2D(7, 7, 8, 3, 1, 1, 3, "linear")),  # merged, a last block of 52
     ],
 )
 def test_blocks_of_a_batch_give_what_the_formula_gives(batch, layer):
@@ -72,7 +73,8 @@ def test_blocks_of_a_batch_give_what_the_formula_gives(batch, layer):
 def test_the_blocks_above_are_what_they_are_said_to_be():
     assert BLOCK // (8 * 9 * 70 * 64) == 0
     assert BLOCK // (8 * 9 * 32 * 34) == 3
-    assert BLOCK // (8 * 9 * 16 * 16) == 14
+    assert BLOCK // (8 * 9 * 7 * 7) == 74
+    assert 7 * 7 < linalg._MERGE <= 8 * 8
 
 
 def test_the_wire_has_the_names_of_the_original():
