@@ -63,7 +63,7 @@ class GRU(Recurrent):
         return w
 
     def forward(self, x: Array, run: Run = EVALUATE) -> tuple[Array, tuple]:
-        """One product a step; sigmoid(v) = (1 + tanh(v / 2)) / 2."""
+        """n's part of x for all steps at once; sigmoid(v) = (1 + tanh(v / 2)) / 2."""
         h = self.hidden_size
         columns = self._columns(x)
         t, b = columns.shape[0] - 1, columns.shape[2]
@@ -73,9 +73,11 @@ class GRU(Recurrent):
             return self._output(columns), (columns, gates)
         half = w.dtype.type(0.5)
         w[: 2 * h] *= half
+        matmul(w[3 * h :, h:], columns[:-1, h:], gates[:, 3 * h :])
+        w = w[: 3 * h]
         steps = zip(columns[:-1], columns[:-1, :h], columns[1:, :h], gates, strict=True)
         for now, old, state, v in steps:
-            matmul(w, now, v)
+            matmul(w, now, v[: 3 * h])
             sigmoids = v[: 2 * h]
             np.tanh(sigmoids, sigmoids)
             sigmoids *= half
