@@ -59,13 +59,14 @@ class LayerNorm(Norm):
         weight = self.parameters["weight"]
         if done := norm_backward_by_kernel(dy, rows, scale, weight, True, need_dx):
             return done
-        gradients = {"weight": column_sum(dy * rows), "bias": column_sum(dy)}
+        scratch = dy * rows
+        gradients = {"weight": column_sum(scratch), "bias": column_sum(dy)}
         if not need_dx:
             return None, gradients
         dx = dy * weight
-        along = row_mean(dx, rows)
-        dx -= dx.mean(axis=-1, keepdims=True)
-        dx -= rows * along
+        np.multiply(rows, row_mean(dx, rows), out=scratch)
+        scratch += dx.mean(axis=-1, keepdims=True)
+        dx -= scratch
         dx *= scale
         return dx, gradients
 

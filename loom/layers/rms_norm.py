@@ -50,11 +50,12 @@ class RMSNorm(Norm):
         weight = self.parameters["weight"]
         if done := norm_backward_by_kernel(dy, rows, scale, weight, False, need_dx):
             return done
-        gradients = {"weight": column_sum(dy * rows)}
+        scratch = dy * rows
+        gradients = {"weight": column_sum(scratch)}
         if not need_dx:
             return None, gradients
         dx = dy * weight
-        dx -= rows * row_mean(dx, rows)
+        dx -= np.multiply(rows, row_mean(dx, rows), out=scratch)
         dx *= scale
         return dx, gradients
 
