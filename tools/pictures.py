@@ -17,6 +17,7 @@ import tempfile
 import termios
 from html import escape
 from pathlib import Path
+from shutil import which
 from time import monotonic
 
 import pyte
@@ -188,7 +189,64 @@ def _lines(frame: Frame) -> str:
     return "".join(out)
 
 
-PICTURES = {"terminal": terminal}
+# The page ------------------------------------------------------------------------
+
+
+def page() -> Path:
+    """Train in the built page, draw a seven, and take its picture."""
+    from playwright.sync_api import sync_playwright
+
+    path = DOCS / "page.png"
+    command = [sys.executable, "build_wasm.py", "--serve", "--port", "0"]
+    with (
+        subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, text=True
+        ) as server,
+        sync_playwright() as driver,
+    ):
+        try:
+            address = next(
+                word
+                for line in server.stdout
+                for word in line.split()
+                if word.startswith("http://")
+            )
+            browser = driver.chromium.launch(
+                executable_path=os.environ.get("LOOM_CHROMIUM") or which("chromium"),
+                args=["--no-sandbox"],
+            )
+            view = {"width": 1180, "height": 900}
+            shown = browser.new_page(viewport=view, color_scheme="light")
+            shown.goto(address)
+            shown.wait_for_selector("html[data-ready]", timeout=120_000)
+            shown.click("#start")
+            shown.wait_for_function(
+                "document.querySelector('#status').textContent === 'Trained'",
+                timeout=120_000,
+            )
+            _draw_seven(shown)
+            shown.evaluate("scrollTo(0, 0)")
+            shown.wait_for_timeout(500)
+            shown.screenshot(path=path)
+            browser.close()
+        finally:
+            server.terminate()
+    return path
+
+
+def _draw_seven(shown) -> None:
+    pad = shown.locator("#pad")
+    pad.scroll_into_view_if_needed()
+    box = pad.bounding_box()
+    for number, (x, y) in enumerate([(0.3, 0.18), (0.7, 0.18), (0.46, 0.85)]):
+        at = box["x"] + x * box["width"], box["y"] + y * box["height"]
+        shown.mouse.move(*at, steps=8)
+        if number == 0:
+            shown.mouse.down()
+    shown.mouse.up()
+
+
+PICTURES = {"terminal": terminal, "page": page}
 
 
 if __name__ == "__main__":
