@@ -93,9 +93,11 @@ class QRNN(Recurrent):
         dz, df, do = d[..., :h], d[..., h : 2 * h], d[..., 2 * h :]
         forget_backward(dy * o, f, z, c, df, dz)
         np.multiply(dy, c, out=do)
-        dz *= 1 - z * z
-        fo = gates[..., h:]
-        d[..., h:] *= fo - fo * fo
+        # The slopes 1 - z^2 and s (1 - s).
+        slopes = gates * gates
+        np.subtract(1, slopes[..., :h], out=slopes[..., :h])
+        np.subtract(gates[..., h:], slopes[..., h:], out=slopes[..., h:])
+        d *= slopes
         rows = d.reshape(b * t, 3 * h)
         dw = matmul(rows.T, windows.reshape(b * t, -1)).reshape(3 * h, k, -1)
         gradients = {

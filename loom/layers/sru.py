@@ -83,20 +83,21 @@ class SRU(Recurrent):
         x, gates, c, g = cache
         h, last = self.hidden_size, not self.return_sequences
         z, f, r, p = self._parts(gates, x)
-        d = np.zeros_like(gates) if last else np.empty_like(gates)
-        dhighway = np.zeros_like(c)
-        dz, df, dr, dp = self._parts(d, dhighway)
         # Without return_sequences only the last step's output meets a gradient.
-        at = np.s_[:, -1] if last else np.s_[:]
-        dc = np.zeros_like(c)
+        at, empty = (np.s_[:, -1], np.zeros_like) if last else (np.s_[:], np.empty_like)
+        own = self.input_size == h
+        d, highway = empty(gates), empty(c) if own else None
+        dz, df, dr, dp = self._parts(d, highway)
         dg = dy * r[at]
-        dc[at] = self.activation.backward(dg, c[at], g)
         np.subtract(dy, dg, out=dp[at])
         np.subtract(g, p[at], out=dr[at])
         dr[at] *= dy
+        dc = self._dy_steps(self.activation.backward(dg, c[at], g), c.shape[1])
         forget_backward(dc, f, z, c, df, dz)
         fr = gates[..., h : 3 * h]
-        d[..., h : 3 * h] *= fr - fr * fr
+        slope = fr * fr
+        np.subtract(fr, slope, out=slope)
+        d[..., h : 3 * h] *= slope
         rows = d.reshape(-1, d.shape[-1])
         gradients = {
             "weight": matmul(rows.T, x.reshape(-1, self.input_size)),
@@ -105,8 +106,8 @@ class SRU(Recurrent):
         if not need_dx:
             return None, gradients
         dx = matmul(d, self.parameters["weight"])
-        if self.input_size == h:
-            dx += dhighway
+        if own:
+            dx += highway
         return dx, gradients
 
     def lower_forward(self, b, x):
