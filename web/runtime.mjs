@@ -1,5 +1,6 @@
 // Boots Pyodide with NumPy and our wheel, and reports the bytes as they come.
 import { LoomError } from "./errors.mjs";
+import { startPython } from "./packs.mjs";
 
 /**
  * @typedef {object} Progress
@@ -48,11 +49,8 @@ async function boot(baseURL, onProgress) {
       imported("pyodide.mjs"),
       imported("pyodide.asm.mjs"),
     ]);
-    const pyodide = await loadPyodide({
-      indexURL,
-      packages: ["loom-nn"],
-      env: { HOME: "/home/loom" },
-    });
+    const env = { HOME: "/home/loom" };
+    const pyodide = await startPython({ loadPyodide, indexURL, env });
     finish();
     report("start", "Starting");
     const bridge = pyodide.pyimport("loom.browser");

@@ -4,7 +4,8 @@ web/dist/
   loom.mjs, worker.mjs, ...  every file of web/, as it lies there
   loom.d.mts                 TypeScript declarations, from the reflection
   files.json                 version, and the size in bytes of what is loaded
-  runtime/                   Pyodide, its lock file, and the wheels that it lists
+  runtime/                   Pyodide, its lock file and the wheels that it lists, whole;
+                             and the packs that loom.mjs starts from (tools/wasm/trim)
   vendor/uplot/              charts for the page
   *.br                       the same files for servers that can send Brotli
 """
@@ -14,10 +15,12 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-from tools.wasm import kernels
+from tools.wasm import kernels, trim
 from tools.wasm.sources import (
     PYODIDE,
     ROOT,
@@ -39,7 +42,11 @@ RUNTIME = (
 )
 PACKAGES = ("numpy", "micropip")  # beside ours
 CHARTS = ("dist/uPlot.esm.js", "dist/uPlot.min.css", "LICENSE")
-COMPRESSED = {".mjs", ".js", ".css", ".html", ".json", ".wasm", ".zip", ".whl", ".svg"}
+# Seldom other bytes, so the slowest compression is waited for once.
+SETTLED = ("python-base.zip", "numpy-base.pack")
+COMPRESSED = {
+    *(".mjs", ".js", ".css", ".html", ".json", ".wasm", ".zip", ".whl", ".svg", ".pack")
+}
 
 
 def build(quality: int = 9) -> Path:
@@ -52,9 +59,10 @@ def build(quality: int = 9) -> Path:
         kernels.current()
         _write_runtime(fresh / "runtime")
         _write_generated(fresh)
-        for path in sorted(fresh.rglob("*")):
-            if path.suffix in COMPRESSED and path.is_file():
-                _compress(path, quality)
+        paths = [p for p in fresh.rglob("*") if p.suffix in COMPRESSED and p.is_file()]
+        with ThreadPoolExecutor() as pool:
+            for _ in pool.map(partial(_compress, quality=quality), paths):
+                pass  # failures are raised here
         shutil.rmtree(DIST, ignore_errors=True)
         fresh.rename(DIST)
     return DIST
@@ -108,6 +116,7 @@ def _write_runtime(runtime: Path) -> None:
     spec = add_wheels_to_spec(spec, [wheel], base_path=runtime)
     spec.check_wheel_filenames()
     spec.to_json(path, indent=1)
+    trim.write(runtime, [wheel, pyodide_wheel("numpy")])
 
 
 def build_wheel(folder: Path) -> Path:
@@ -135,9 +144,9 @@ def _write_generated(target: Path) -> None:
 
     (target / "loom.d.mts").write_text(declarations())
     runtime = target / "runtime"
-    lock = json.loads((runtime / "pyodide-lock.json").read_text())
-    loaded = [*RUNTIME, "pyodide-lock.json"]
-    loaded += [lock["packages"][name]["file_name"] for name in ("numpy", "loom-nn")]
+    whole = {"python_stdlib.zip"}  # for those who load Pyodide themselves
+    loaded = [*(name for name in RUNTIME if name not in whole), "pyodide-lock.json"]
+    loaded += trim.START
     sizes = {f"runtime/{name}": (runtime / name).stat().st_size for name in loaded}
     listing = {"version": __version__, "files": sizes}
     (target / "files.json").write_text(json.dumps(listing, indent=1))
@@ -147,6 +156,8 @@ def _compress(path: Path, quality: int) -> None:
     """Write PATH.br beside `path`, if it is a tenth smaller; kept in the cache."""
     import brotli
 
+    if path.name in SETTLED:
+        quality = 11
     data = path.read_bytes()
     kept = cache("brotli", f"{sha256(data)}-{quality}.br")
     if not kept.is_file():

@@ -5,8 +5,9 @@
  *   - K in blocks of DEPTH, so that 8 columns of b stay in the first-level cache;
  *   - b packed into panels (K, 8), zero-padded, unless so few rows use it that packing
  *     costs more than it saves;
- *   - a is read where it lies if its rows or its columns are contiguous and it is used
- *     for few columns; else it is packed into panels (K, 6), BLOCK rows at a time.
+ *   - a packed into panels (K, 6), BLOCK rows at a time, unless its columns are
+ *     contiguous and few columns of b meet it: then it is read where it lies. (Rows
+ *     that are not packed cost six addresses and, where they lie 2^n apart, the cache.)
  * One row (a vector) has two kernels of its own: the time is that of reading b once.
  */
 #include "gemm.h"
@@ -15,7 +16,7 @@
 #include "python.h"
 #include "vector.h"
 
-enum { TALL = 6, WIDE = 8, DEPTH = 320, BLOCK = 96, ACROSS = 512 };
+enum { TALL = 6, WIDE = 8, DEPTH = 512, BLOCK = 96, ACROSS = 512 };
 
 /* One tile -------------------------------------------------------------------------- */
 
@@ -302,7 +303,7 @@ int gemm(int m, int n, int k, Matrix a, Matrix b, float *out, int stride, int mo
     }
   }
   int regular = a.columns == 1 || a.rows == 1;
-  int pack_a = !regular || n > 64;
+  int pack_a = !regular || n >= 64 || (a.columns == 1 && n > WIDE);
   int pack_b = b.columns != 1 || m > 2 * TALL;
   int depth = smaller(k, DEPTH), across = smaller(n, ACROSS);
   int b_room = pack_b ? (across + WIDE - 1) / WIDE * WIDE * depth : depth * WIDE;
