@@ -34,6 +34,9 @@ TOLERANCES: dict[tuple[str, str], Tolerance] = {
     ("float32", "long"): Tolerance(
         2e-4, "sums over 10^4 terms and more, in another order on each side"
     ),
+    ("float32", "half"): Tolerance(
+        4e-3, "values kept with 11 bits between layers, arithmetic in float32"
+    ),
     ("float32", "activation"): Tolerance(
         5e-7, "four units in the last place of a value near one"
     ),

@@ -3,8 +3,9 @@
 Modes:  "forward"    evaluation; inputs x, outputs y
         "gradients"  evaluation with a backward pass; inputs x and dy, outputs y and dx
         "train"      training: forward, loss, backward, clip, update; inputs x and t
-        "share"      as train, but the gradients are outputs and inputs between backward
-                     and clip: several devices, each with a share of the batch
+        "share"      as train, for one of several devices: between backward and clip the
+                     host adds up the gradients, and the losses (output "losses", input
+                     "loss")
 """
 
 from loom.gpu.builder import Builder
@@ -29,7 +30,7 @@ def lower(
     loss_row, classes (targets are class indices) and config (TrainingConfig) belong to
     training. Raises DeviceError for what the device cannot hold.
     """
-    training = mode == "train"
+    training = mode in ("train", "share")
     b = Builder(
         net.layers,
         limits,
@@ -58,6 +59,9 @@ def lower(
         b.part = "backward"
         _backward(b, net, dy, caches, False)
         b.part, b.where = "clip", "clipping"
+        if mode == "share":
+            b.output("losses", losses)
+            losses = b.input("loss", (1, 2))
         optimize.decide(b, losses, optimize.norm(b), config)
         b.part, b.where = "update", "update"
         optimize.update(b, config)

@@ -114,6 +114,9 @@ class Session:
         if found is None:
             found = self.device.load(self._lower(rows, mode, **training), self.store)
             self._keep(found, rows, mode, **training)
+        if training and not self._masters:
+            self._masters = True
+            self.mirror.resend()
         return found
 
     def _kept(self, rows: int, mode: str, **training) -> Any:
@@ -185,8 +188,13 @@ class Session:
         self.layout = Layout(net.layers, self.device.limits, net.where)
         self.store = Store(self.device)
         self._mode = "forward"
+        # In float32 on the device; with halves only once training needs them.
+        self._masters = self.stored == "f32"
         self._last: Any = None
         self._watched = []
+        self._watch(net)
+
+    def _watch(self, net) -> None:
         for index, layer in enumerate(net.layers):
             if layer.parameters or layer.state:
                 self._watched.append((layer, layer.parameters, layer.state))
@@ -226,8 +234,7 @@ class Session:
             "the weights of the last synchronisation. Later steps are lost.",
             stacklevel=4,
         )
-        self._programs.clear()
-        self.store.buffers.clear()
+        self._drop()
         self.mirror.resend()
         self.device = self._reopen()
         self.store = Store(self.device)
@@ -249,8 +256,9 @@ class Session:
                 f"{array.shape}."
             )
         values = np.ascontiguousarray(array, np.float32).reshape(-1)
-        buffer = self._arena(role, place.arena)
-        self.device.write(buffer, place.offset * 4, values)
+        if role == "state" or self._masters:
+            buffer = self._arena(role, place.arena)
+            self.device.write(buffer, place.offset * 4, values)
         if role == "weight" and self.stored == "f16":
             half = self._arena("half", place.arena)
             self.device.write(half, place.offset * 2, _halves(values))
@@ -267,6 +275,15 @@ class Session:
             buffer = self._arena(role, number)
             arenas[number] = self.device.read(buffer, 0, buffer.size)
         return split(arenas, places)
+
+    def read_arena(self, role: str, number: int) -> Array:
+        """A whole arena as float32."""
+        buffer = self._arena(role, number)
+        return self.device.read(buffer, 0, buffer.size).view(np.float32)
+
+    def write_arena(self, role: str, number: int, values: Array) -> None:
+        """Set a whole arena."""
+        self.device.write(self._arena(role, number), 0, values)
 
     # What training keeps ------------------------------------------------------------
 
@@ -313,12 +330,19 @@ def split(arenas: dict[int, Array], places: dict) -> dict[tuple[int, str], Array
 
 
 def open_session(net, precision: str, devices: str) -> Session:
-    """A session on the GPU that LOOM_GPU chooses."""
+    """A session on the GPU that LOOM_GPU chooses, or on all of its kind."""
     if devices not in DEVICES:
         raise ConfigError(f"init_gpu: {known(devices, DEVICES, 'devices')}")
-    from loom.gpu.detector import choose
+    from loom.gpu.detector import adapters, choose, kind
 
-    return Session(net, choose(), precision)
+    first = choose()
+    if devices == "all":
+        same = [row for row in adapters() if kind(row) == kind(first)]
+        if len(same) > 1:
+            from loom.gpu.team import Team
+
+            return Team(net, same, precision)
+    return Session(net, first, precision)
 
 
 def stored_type(precision: str, device) -> str:

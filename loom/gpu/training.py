@@ -157,21 +157,23 @@ class DeviceEngine:
     # Inside ------------------------------------------------------------------------
 
     def _run(self, x: Array, t: Array, rate: float) -> None:
-        session, net = self.session, self.trainer.net
-        classes = t.dtype.kind == "i"
-        program = session.program(
-            len(x),
-            "train",
-            loss_row=self.trainer.loss_row,
-            classes=classes,
-            config=self.config,
-        )
+        program = self.session.program(len(x), "train", **self._options(t))
         program.write("x", x)
         program.write("t", t)
-        program.write_step(step_block(net.seed, net.step, rate, self._slot))
-        session.mirror.push()
+        program.write_step(self._block(rate))
+        self.session.mirror.push()
         program.run(PARTS)
-        session.mirror.ran()
+        self.session.mirror.ran()
+
+    def _options(self, t: Array) -> dict:
+        """What a training program depends on beside the batch and the network."""
+        classes = t.dtype.kind == "i"
+        row = self.trainer.loss_row
+        return {"loss_row": row, "classes": classes, "config": self.config}
+
+    def _block(self, rate: float, first_row: int = 0, share: float = 1.0) -> bytes:
+        net = self.trainer.net
+        return step_block(net.seed, net.step, rate, self._slot, first_row, share)
 
     def _failed(self, entry: Entry, control: Control, before: list[Entry]) -> None:
         """Raise what the CPU says about the batch, from the same weights."""

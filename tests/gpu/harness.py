@@ -13,27 +13,36 @@ from tests.compare import assert_close
 SEED, STEP = 7, 3
 
 
-def compare(device, case, layer, shape, batch, training=False, seed=0, kinds=None):
+def compare(
+    device, case, layer, shape, batch, training=False, seed=0, kinds=None, stored="f32"
+):
     """Fail unless the layer gives on the device what it gives on the CPU.
 
-    kinds: the kind of tolerance of values and of gradients.
+    kinds: the kind of tolerance of values and of gradients. stored: "f16" for halves;
+    the CPU then has inputs and weights that halves can hold.
     """
     value_kind, gradient_kind = kinds or ("forward", "gradient")
     rng = np.random.default_rng(seed)
     fill(layer, rng, np.float32)
     shape = layer.input_shape(shape)
-    x = case.values(rng, (batch, *shape), layer).astype(np.float32)
-    sources = [rng.standard_normal(x.shape).astype(np.float32) for _ in layer.sources()]
+    round_to = np.float16 if stored == "f16" else np.float32
+    for name, value in layer.parameters.items():
+        layer.parameters[name] = value.astype(round_to).astype(np.float32)
+    x = case.values(rng, (batch, *shape), layer).astype(round_to).astype(np.float32)
+    sources = [
+        rng.standard_normal(x.shape).astype(round_to).astype(np.float32)
+        for _ in layer.sources()
+    ]
     run = Run(training, SEED, STEP)
     before = {name: value.copy() for name, value in layer.state.items()}
     y, cache = layer.forward(x, run, *sources)
-    dy = rng.standard_normal(y.shape).astype(np.float32)
+    dy = rng.standard_normal(y.shape).astype(round_to).astype(np.float32)
     dx, gradients = layer.backward(dy, cache)
     dxs = dx if sources else (dx,)
     after, layer.state = dict(layer.state), before
 
-    actual = on_device(device, layer, training, x, sources, dy)
-    what = f"{layer!r} x {x.shape} training={training} seed={seed}"
+    actual = on_device(device, layer, training, x, sources, dy, stored)
+    what = f"{layer!r} x {x.shape} {stored} training={training} seed={seed}"
     assert_close(actual["y"], y, value_kind, f"{what}: y")
     if case.differentiable:
         for k, expected in enumerate(dxs):
@@ -44,38 +53,48 @@ def compare(device, case, layer, shape, batch, training=False, seed=0, kinds=Non
         assert_close(actual[f"state {name}"], expected, value_kind, f"{what}: {name}")
 
 
-def program_of(layer, training, shape, sources, dy_shape, limits=None):
+def program_of(layer, training, shape, sources, dy_shape, limits=None, stored="f32"):
     """Both passes of one layer as a program; needs no device."""
-    b = Builder([layer], limits, training=training, keep=True)
+    b = Builder([layer], limits, training=training, keep=True, stored=stored)
     b.where = type(layer).__name__
     x = b.input("x", shape)
     extra = [b.input(f"source{k}", shape) for k in range(sources)]
+    if not layer.float_input:
+        x = move.cast(b, x, stored)
+    extra = [move.cast(b, t, stored) for t in extra]
     y, cache = layer.lower_forward(b, x, *extra)
     assert y.shape == dy_shape, f"{layer!r}: lowered to {y.shape}, not {dy_shape}"
+    assert y.dtype == stored or y is x
     b.output("y", _own(b, y))
     b.part = "backward"
-    dy = b.input("dy", dy_shape)
+    dy = move.cast(b, b.input("dy", dy_shape), stored)
     dx = layer.lower_backward(b, dy, cache)
     for k, t in enumerate(dx if sources else (dx,)):
         b.output(f"dx{k}", _own(b, t))
     return b
 
 
-def on_device(device, layer, training, x, sources, dy):
+def on_device(device, layer, training, x, sources, dy, stored="f32"):
     """y, the gradients and the state as the device gives them, by name."""
-    b = program_of(layer, training, x.shape, len(sources), dy.shape, device.limits)
+    b = program_of(
+        layer, training, x.shape, len(sources), dy.shape, device.limits, stored
+    )
     program, layout = b.finish(), b.layout
     store = Store(device)
     loaded = device.load(program, store)
     try:
+        weights = "half" if stored == "f16" else "weight"
         for places, arrays, role in (
-            (layout.weights, layer.parameters, "weight"),
+            (layout.weights, layer.parameters, weights),
             (layout.states, layer.state, "state"),
         ):
             for (_, name), place in places.items():
                 buffer = store.buffers.get(f"{role}.{place.arena}")
                 if buffer is not None:
-                    device.write(buffer, place.offset * 4, arrays[name])
+                    half = role == "half"
+                    array = arrays[name].astype(np.float16 if half else np.float32)
+                    at = place.offset * array.itemsize
+                    device.write(buffer, at, array)
         loaded.write("x", x)
         loaded.write("dy", dy)
         for k, values in enumerate(sources):

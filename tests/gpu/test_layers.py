@@ -68,6 +68,17 @@ def test_sizes(device, case, layer, shape, batch):
     compare(device, case, layer, shape, batch, case.modes[-1], kinds=kinds)
 
 
+@pytest.mark.parametrize(
+    ("name", "case", "make", "training"), EXAMPLES, ids=[row[0] for row in EXAMPLES]
+)
+def test_halves(device, name, case, make, training):
+    if not device.limits.f16:
+        pytest.skip("this GPU has no shader-f16")
+    layer, shape = make()
+    kinds = ("half", "half")
+    compare(device, case, layer, shape, case.batch, training, kinds=kinds, stored="f16")
+
+
 @pytest.mark.parametrize("case", READY, ids=lambda case: case.layer.__name__)
 def test_a_program_needs_no_device(case):
     layer, shape = next(iter(case.examples.values()))()

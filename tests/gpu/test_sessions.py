@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import loom
+from loom import data
 from loom.errors import ConfigError, DeviceError, ShapeError, TrainingError
 from loom.gpu import detector
 from loom.training import Trainer, TrainingConfig
@@ -401,3 +402,113 @@ def test_a_policy_that_nothing_fits(adapter, monkeypatch, policy):
 def test_scanning_takes_one_that_works(adapter, monkeypatch):
     monkeypatch.setenv("LOOM_GPU", "scan")
     assert detector.detect()["name"]
+
+
+# Several devices ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def twice(adapter, monkeypatch):
+    """The adapter, listed twice."""
+    monkeypatch.setattr(detector, "adapters", lambda: [adapter, adapter])
+
+
+def test_two_devices_train_as_one(twice):
+    for settings in OPTIMIZERS.values():
+        settings = {"learning_rate": 0.02} | settings
+        one, two = make(), make()
+        two.init_gpu(devices="all")
+        expected = train(one, use_gpu=True, batch_size=9, **settings)
+        actual = train(two, use_gpu=True, batch_size=9, **settings)
+        info = two.gpu_info()
+        assert info["devices"] == 2
+        assert_close(actual.loss_history, expected.loss_history, "trace", "losses")
+        for a, b in zip(two.layers, one.layers, strict=True):
+            for key, value in b.parameters.items():
+                kind = "long" if "optimizer" in settings else "trace"
+                assert_close(a.parameters[key], value, kind, key)
+        sessions = two.session().sessions
+        same = [row.read_arena("weight", 0) for row in sessions]
+        assert (same[0] == same[1]).all()
+        two.release_gpu()
+
+
+def test_a_batch_smaller_than_the_devices(twice):
+    one, two = make(), make()
+    two.init_gpu(devices="all")
+    a, b = (
+        net.train([(X[:1], CLASSES[:1])], config(epochs=3, use_gpu=True))
+        for net in (one, two)
+    )
+    assert_close(b.loss_history, a.loss_history, "trace", "losses")
+
+
+# Halves -------------------------------------------------------------------------------
+
+
+def digits(batch=180, epochs=25, **settings):
+    """(accuracy on 360 held-out digits, bytes on the device, the network)"""
+    x, t = data.digits()
+    x = x.reshape(-1, 64)
+    net = loom.Network.stack(
+        loom.Dense(64, 48, "relu"), loom.Dense(48, 10, "linear"), seed=2
+    )
+    precision = settings.pop("precision", None)
+    if precision:
+        net.init_gpu(precision=precision)
+    net.train(
+        (x[:1440], t[:1440]),
+        TrainingConfig(
+            epochs=epochs,
+            batch_size=batch,
+            learning_rate=0.01,
+            optimizer="adam",
+            loss_type="softmax_cross_entropy",
+            use_gpu=precision is not None,
+            **settings,
+        ),
+    )
+    y = (net.forward_gpu if precision else net.forward_cpu)(x[1440:])[0]
+    accuracy = float((y.argmax(1) == t[1440:]).mean())
+    return accuracy, net.gpu_info()["bytes"] if precision else 0, net
+
+
+def test_digits_train_with_halves(device):
+    if not device.limits.f16:
+        pytest.skip("this GPU has no shader-f16")
+    full, _, _ = digits(precision="f32")
+    half, _, net = digits(precision="f16")
+    assert net.gpu_info()["precision"] == "f16"
+    assert full > 0.9
+    assert abs(half - full) <= 0.005 + 1 / 357
+    control = net.session().read_control()
+    assert control.status == 0
+    assert control.loss_scale >= 1
+    assert control.done + control.skipped == 25 * 8
+
+
+def test_masters_are_full_although_halves_are_stored(device):
+    """Steps below a half's precision add up."""
+    if not device.limits.f16:
+        pytest.skip("this GPU has no shader-f16")
+    net = loom.Network.stack(loom.Dense(1, 1, "linear"), seed=1)
+    net.layers[0].parameters["weight"][:] = 1
+    net.init_gpu(precision="f16")
+    x, t = np.ones((1, 1), np.float32), np.full((1, 1), 2, np.float32)
+    rate = 1e-6
+    settings = {"learning_rate": rate, "epochs": 100, "use_gpu": True}
+    net.train([(x, t)], TrainingConfig(**settings))
+    moved = float(net.layers[0].parameters["weight"][0, 0]) - 1
+    assert 0.9 * 200 * rate < moved < 200 * rate
+
+
+def test_a_gpu_without_halves_says_so(device, adapter, monkeypatch):
+    from dataclasses import replace
+
+    monkeypatch.setattr(device, "limits", replace(device.limits, f16=False))
+    net = make()
+    with pytest.raises(DeviceError, match="precision='f16' needs shader-f16"):
+        net.init_gpu(precision="f16")
+    net.init_gpu(precision="auto")
+    assert net.gpu_info()["precision"] == "f32"
+    net.release_gpu()
