@@ -194,7 +194,7 @@ def _lines(frame: Frame) -> str:
 
 def page() -> Path:
     """Train in the built page, draw a seven, and take its picture."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
     path = DOCS / "page.png"
     command = [sys.executable, "build_wasm.py", "--serve", "--port", "0"]
@@ -220,10 +220,7 @@ def page() -> Path:
             shown.goto(address)
             shown.wait_for_selector("html[data-ready]", timeout=120_000)
             shown.click("#start")
-            shown.wait_for_function(
-                "document.querySelector('#status').textContent === 'Trained'",
-                timeout=120_000,
-            )
+            expect(shown.locator("#status")).to_have_text("Trained", timeout=120_000)
             _draw_seven(shown)
             shown.evaluate("scrollTo(0, 0)")
             shown.wait_for_timeout(500)
