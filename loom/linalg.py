@@ -130,22 +130,25 @@ class ImageWindows:
 
     and a last row of ones, which the bias meets. Columns are shifted first: rows are
     then contiguous, so that K * C copies of an image's rows and K * K * C of whole
-    planes do it. The scratch is made once for all blocks of a pass.
+    planes do it. h runs over `positions` rows of y, from a start given with x: a large
+    image is met strip by strip.
 
-    Shapes: x (n, C, H, W); weights (F, C * K * K + 1), the bias last; y (n, F, OH * OW)
+    Shapes: x (n, C, H, W); weights (F, C * K * K + 1), the bias last; y (n, F, OH, OW)
     """
 
-    def __init__(self, samples: int, shape, kernel: int, stride: int, padding: int,
-                 dtype):  # fmt: skip
+    axis = 2  # of y, which strips divide
+
+    def __init__(self, samples: int, positions: int, shape, kernel: int, stride: int,
+                 padding: int, dtype):  # fmt: skip
         n, k, s, p = samples, kernel, stride, padding
         c, h, w = shape
-        hp, wp = h + 2 * p, w + 2 * p
-        oh, ow = (hp - k) // s + 1, (wp - k) // s + 1
+        oh, ow = positions, (w + 2 * p - k) // s + 1
+        hp, wp = (oh - 1) * s + k, w + 2 * p
         taps = c * k * k
-        self.samples, self._padding, self._kernel = n, p, k
-        self._window = k, s, p
+        self._samples, self._window = n, (k, s, p)
+        self._whole = oh == (h + 2 * p - k) // s + 1
         self._padded = np.zeros((n, c, hp, wp), dtype)
-        self._inner = self._padded[:, :, p : p + h, p : p + w]
+        self._inner = self._padded[:, :, :, p : p + w]
         self._shifts = strided(
             self._padded, (c, k, n, hp, ow), (hp * wp, 1, c * hp * wp, wp, s)
         )
@@ -182,17 +185,20 @@ class ImageWindows:
         """
         return by_kernel("convolve", x, w, out, *window)
 
-    def gather(self, x: Array) -> None:
-        """Take the windows of x (n, C, H, W)."""
-        if by_kernel("gather", x, self._columns, None, *self._window):
+    def gather(self, x: Array, start: int = 0) -> None:
+        """Take the windows of x (n, C, H, W), from row `start` of y on."""
+        if self._whole and by_kernel("gather", x, self._columns, None, *self._window):
             return
-        np.copyto(self._inner, x)
+        rows, inside = covered(start, x.shape[2], self._inner.shape[2], self._window)
+        np.copyto(self._inner[:, :, inside], x[:, :, rows])
+        self._inner[:, :, : inside.start] = 0
+        self._inner[:, :, inside.stop :] = 0
         np.copyto(self._shifted, self._shifts)
         np.copyto(self._taps, self._rows)
 
     def product(self, w: Array, out: Array) -> None:
         """out (n, F, OH, OW) = w @ columns of each image."""
-        f, n = w.shape[0], self.samples
+        f, n = w.shape[0], self._samples
         if self._merged:
             y = matmul(w, self._columns.reshape(w.shape[1], -1))
             np.copyto(out.reshape(n, f, -1), y.reshape(f, n, -1).transpose(1, 0, 2))
@@ -208,8 +214,8 @@ class ImageWindows:
             return matmul(rows, self._columns.reshape(len(self._columns), -1).T)
         return matmul(dv, self._columns.transpose(1, 2, 0)).sum(axis=0)
 
-    def scatter(self, w: Array, dv: Array, out: Array) -> None:
-        """out (n, C, H, W) = dL/dx; the columns are overwritten."""
+    def scatter(self, w: Array, dv: Array, out: Array, start: int = 0) -> None:
+        """Add dL/dx to out (n, C, H, W), zero at first; the columns are overwritten."""
         n, f = dv.shape[:2]
         dv = dv.reshape(n, f, -1)
         w = w[:, :-1].T
@@ -219,17 +225,33 @@ class ImageWindows:
             matmul(w, rows, columns.reshape(len(columns), -1))
         else:
             matmul(w, dv, columns.transpose(1, 0, 2))
-        if by_kernel("scatter", self._columns, out, None, *self._window):
+        if self._whole and by_kernel(
+            "scatter", self._columns, out, None, *self._window
+        ):
             return
+        kernel, _, padding = self._window
         self._shifted.fill(0)
-        for i in range(self._kernel):
+        for i in range(kernel):
             self._rows[:, :, i] += self._taps[:, :, i]
         self._padded.fill(0)
-        for j in range(self._kernel):
+        for j in range(kernel):
             self._shifts[:, j] += self._shifted[:, j]
-        np.copyto(out, self._inner)
-        if self._padding:
+        rows, inside = covered(start, out.shape[2], self._inner.shape[2], self._window)
+        out[:, :, rows] += self._inner[:, :, inside]
+        if padding:
             self._padded.fill(0)
+
+
+def covered(start: int, size: int, span: int, window) -> tuple[slice, slice]:
+    """What the windows from position `start` on, `span` values in all, see of an axis.
+
+    As slices of the axis (of `size` values) and of the span; the rest is padding.
+    """
+    _, stride, before = window
+    first = start * stride - before
+    low = min(max(first, 0), size)
+    high = max(min(first + span, size), low)
+    return slice(low, high), slice(low - first, high - first)
 
 
 class SequenceWindows:
@@ -239,21 +261,22 @@ class SequenceWindows:
 
     and a last column of ones, which the bias meets.
 
+    t runs over `positions` steps of y, from a start given with x.
+
     Shapes: x (n, T, C); weights (K * C + 1, F), the bias last; y (n, OT, F)
     """
 
-    def __init__(self, samples: int, shape, kernel: int, stride: int,
+    axis = 1  # of y, which strips divide
+
+    def __init__(self, samples: int, positions: int, shape, kernel: int, stride: int,
                  padding: tuple[int, int], dtype):  # fmt: skip
-        n, k, s = samples, kernel, stride
-        t, c = shape
-        before, after = padding
-        tp = t + before + after
-        ot = (tp - k) // s + 1
-        self.samples, self._kernel, self._span = n, k, s * (ot - 1) + 1
-        self._stride, self._padding = s, before + after
-        self._padded = np.zeros((n, tp, c), dtype)
-        self._inner = self._padded[:, before : before + t]
-        self._views = strided(self._padded, (n, ot, k * c), (tp * c, s * c, 1))
+        n, k, s, ot = samples, kernel, stride, positions
+        c = shape[1]
+        self._window, self._last = (k, s, padding[0]), s * (ot - 1) + 1
+        self._padded = np.zeros((n, self._last - 1 + k, c), dtype)
+        self._views = strided(
+            self._padded, (n, ot, k * c), (self._padded[0].size, s * c, 1)
+        )
         self._rows = np.empty((n, ot, k * c + 1), dtype)
         self._rows[:, :, -1] = 1
 
@@ -276,9 +299,12 @@ class SequenceWindows:
         """False: its rows are contiguous as they are."""
         return False
 
-    def gather(self, x: Array) -> None:
-        """Take the windows of x (n, T, C)."""
-        np.copyto(self._inner, x)
+    def gather(self, x: Array, start: int = 0) -> None:
+        """Take the windows of x (n, T, C), from step `start` of y on."""
+        rows, inside = covered(start, x.shape[1], self._padded.shape[1], self._window)
+        np.copyto(self._padded[:, inside], x[:, rows])
+        self._padded[:, : inside.start] = 0
+        self._padded[:, inside.stop :] = 0
         np.copyto(self._rows[:, :, :-1], self._views)
 
     def product(self, w: Array, out: Array) -> None:
@@ -290,14 +316,14 @@ class SequenceWindows:
         rows = self._rows.reshape(-1, self._rows.shape[-1])
         return matmul(rows.T, dv.reshape(-1, dv.shape[-1]))
 
-    def scatter(self, w: Array, dv: Array, out: Array) -> None:
-        """out (n, T, C) = dL/dx; the windows are left as they are."""
+    def scatter(self, w: Array, dv: Array, out: Array, start: int = 0) -> None:
+        """Add dL/dx to out (n, T, C), zero at first; the windows stay as they are."""
         windows = matmul(dv, w[:-1].T)
         c = out.shape[-1]
+        kernel, stride, _ = self._window
         self._padded.fill(0)
-        for k in range(self._kernel):
-            taken = self._padded[:, k : k + self._span : self._stride]
+        for k in range(kernel):
+            taken = self._padded[:, k : k + self._last : stride]
             taken += windows[:, :, k * c : (k + 1) * c]
-        np.copyto(out, self._inner)
-        if self._padding:
-            self._padded.fill(0)
+        rows, inside = covered(start, out.shape[1], self._padded.shape[1], self._window)
+        out[:, rows] += self._padded[:, inside]

@@ -15,7 +15,7 @@ from loom.gpu.kernels.conv import Sizes, conv, conv_backward
 from loom.gpu.kernels.elementwise import slope
 from loom.gpu.kernels.softmax import softmax
 from loom.layers.base import EVALUATE, Array, Layer, Run, Shape, Weight
-from loom.linalg import BLOCK, ImageWindows, SequenceWindows
+from loom.linalg import BLOCK, ImageWindows, SequenceWindows, has_kernels
 
 Windows = ImageWindows | SequenceWindows
 
@@ -46,8 +46,8 @@ class Convolution(Layer):
         if self.windows.direct(x, w, v, *window):
             f.forward(v, y)
         else:
-            for at, windows in self._blocks(x, v):
-                windows.gather(x[at])
+            for samples, at, start, windows in self._blocks(x, v):
+                windows.gather(x[samples], start)
                 windows.product(w, v[at])
                 f.forward(v[at], y[at])
         return y, ((x, None, y) if f.needs == "y" else (x, v, None))
@@ -58,14 +58,14 @@ class Convolution(Layer):
         f, p = self.config["activation"], self.parameters
         w = self.windows.pack(p["weight"], p["bias"])
         dw = np.zeros_like(w)
-        dx = np.empty(x.shape, w.dtype) if need_dx else None
-        for at, windows in self._blocks(x, dy):
+        dx = np.zeros(x.shape, w.dtype) if need_dx else None
+        for samples, at, start, windows in self._blocks(x, dy):
             seen = (None, y[at]) if v is None else (v[at], None)
             dv = f.backward(dy[at], *seen)
-            windows.gather(x[at])
+            windows.gather(x[samples], start)
             dw += windows.gradient(dv)
             if need_dx:
-                windows.scatter(w, dv, dx[at])
+                windows.scatter(w, dv, dx[samples], start)
         weight, bias = self.windows.unpack(dw, p["weight"].shape)
         return dx, {"weight": weight, "bias": bias}
 
@@ -101,23 +101,34 @@ class Convolution(Layer):
         """What the GPU's kernels know of it, for a sample of `shape`."""
         raise NotImplementedError
 
-    def _blocks(self, x: Array, y: Array) -> Iterator[tuple[slice, Windows]]:
-        """Slices of the batch, with the scratch for their windows.
+    def _blocks(self, x: Array, y: Array) -> Iterator[tuple]:
+        """Parts of the batch: its samples, its index in y, the first position, scratch.
 
-        The scratch stays for the next pass unless it is large: new memory costs more
-        than its use, since the system clears every page of it.
+        A part is some samples, or a strip of a large one; as many windows as a block,
+        or as the weights, which each product reads once. The scratch stays for the next
+        pass unless it is large: new memory costs more than its use, since the system
+        clears every page of it.
         """
-        batch, weight = len(x), self.parameters["weight"]
+        weight, axis = self.parameters["weight"], self.windows.axis
+        batch, positions = len(x), y.shape[axis]
         values = prod(weight.shape[1:]) * prod(y.shape[1:]) // self.filters
-        step = max(1, min(batch, BLOCK // values))
-        kept = self.__dict__.setdefault("_kept", {}) if values <= 4 * BLOCK else {}
-        for start in range(0, batch, step):
-            count = min(step, batch - start)
-            key = count, x.shape[1:], weight.dtype
-            if key not in kept:
-                if len(kept) == 2:  # a batch's blocks, and its smaller last one
-                    kept.clear()
-                kept[key] = self.windows(
-                    *key[:2], self.kernel_size, self.stride, self._padding(), key[2]
-                )
-            yield slice(start, start + count), kept[key]
+        most = max(BLOCK, weight.size)
+        step = max(1, min(batch, most // values))
+        strip = max(1, min(positions, most * positions // values))
+        if has_kernels():  # which take whole samples
+            strip = positions
+        small = values * step * strip <= 4 * BLOCK * positions
+        kept = self.__dict__.setdefault("_kept", {}) if small else {}
+        for first in range(0, batch, step):
+            samples = slice(first, min(first + step, batch))
+            for start in range(0, positions, strip):
+                stop = min(start + strip, positions)
+                key = samples.stop - first, stop - start, x.shape[1:], weight.dtype
+                if key not in kept:
+                    if len(kept) == 2:  # the blocks, and a smaller last one
+                        kept.clear()
+                    kept[key] = self.windows(
+                        *key[:3], self.kernel_size, self.stride, self._padding(), key[3]
+                    )
+                at = (samples, *[slice(None)] * (axis - 1), slice(start, stop))
+                yield samples, at, start, kept[key]

@@ -17,6 +17,7 @@ from loom import (
     ShapeError,
     linalg,
 )
+from loom.layers import convolution
 from loom.linalg import BLOCK
 
 
@@ -43,7 +44,8 @@ def direct(x, layer):
     ("batch", "layer"),
     [
         (5, Conv2D(6, 5, 3, 3, 1, 1, 4, "linear")),
-        (3, Conv2D(70, 64, 8, 3, 1, 1, 2, "linear")),  # one image a block
+        (3, Conv2D(70, 64, 8, 3, 1, 1, 2, "linear")),  # strips of 56 rows and of 14
+        (2, Conv2D(151, 64, 4, 9, 2, 4, 2, "linear")),  # strips of 25, last one of 1
         (8, Conv2D(32, 34, 8, 3, 1, 1, 2, "linear")),  # three a block, the last has two
         (200, Conv2D(7, 7, 8, 3, 1, 1, 3, "linear")),  # merged, a last block of 52
     ],
@@ -71,10 +73,43 @@ def test_blocks_of_a_batch_give_what_the_formula_gives(batch, layer):
 
 
 def test_the_blocks_above_are_what_they_are_said_to_be():
-    assert BLOCK // (8 * 9 * 70 * 64) == 0
+    assert BLOCK // (8 * 9 * 64) == 56
+    assert BLOCK // (4 * 81 * 32) == 25
+    assert Conv2D(151, 64, 4, 9, 2, 4, 2).output_shape(()) == (2, 76, 32)
     assert BLOCK // (8 * 9 * 32 * 34) == 3
     assert BLOCK // (8 * 9 * 7 * 7) == 74
     assert 7 * 7 < linalg._MERGE <= 8 * 8
+
+
+@pytest.mark.parametrize(
+    ("shape", "layer"),
+    [
+        ((90_001, 2), Conv1D(2, 3, 5, 2, 2, activation="linear")),
+        ((70_000, 1), Conv1D(1, 2, 4, causal=True, activation="linear")),
+        ((2, 150, 131), Conv2D(150, 131, 2, 5, 1, 6, 2, "linear")),
+    ],
+)
+def test_strips_of_a_large_sample_fit_together(shape, layer, monkeypatch):
+    """As the whole at once; and <dy, A u> = <A' dy, u> for any step u."""
+    rng = np.random.default_rng(2)
+    layer.initialize(1, np.float64)
+    x, step = rng.standard_normal((2, 1, *shape))
+    y, cache = layer.forward(x)
+    dy = rng.standard_normal(y.shape)
+    dx, gradients = layer.backward(dy, cache)
+    moved = layer.forward(x + step)[0] - y
+    with monkeypatch.context() as patch:
+        patch.setattr(convolution, "BLOCK", 1 << 30)
+        np.testing.assert_allclose(layer.forward(x)[0], y, atol=1e-12)
+    np.testing.assert_allclose((dy * moved).sum(), (dx * step).sum(), rtol=1e-9)
+    for name, gradient in gradients.items():
+        step = rng.standard_normal(gradient.shape)
+        layer.parameters[name] += step
+        moved = layer.forward(x)[0] - y
+        layer.parameters[name] -= step
+        np.testing.assert_allclose(
+            (dy * moved).sum(), (gradient * step).sum(), rtol=1e-9
+        )
 
 
 def test_the_wire_has_the_names_of_the_original():
