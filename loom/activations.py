@@ -74,8 +74,9 @@ def _scaled_relu_backward(dy, v, y):
 
 
 def _sigmoid(v, out):
-    # Where exp overflows to infinity, its reciprocal is the zero that is meant.
-    np.negative(v, out=out)
+    # Where exp overflows to infinity, its reciprocal is the zero that is meant. Not
+    # np.negative: of strided float32 into strided memory NumPy 2.4 gets it wrong.
+    np.multiply(v, -1, out=out)
     with np.errstate(over="ignore"):
         np.exp(out, out=out)
     out += 1

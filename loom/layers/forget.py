@@ -30,6 +30,7 @@ def forget_backward(dc: Array, f: Array, z: Array, c: Array, df: Array, dz: Arra
         dc[:, k - 1] += step
     np.subtract(1, f, out=dz)
     dz *= dc
-    np.negative(z, out=df)
+    # Not np.negative: of strided float32 into strided memory NumPy 2.4 gets it wrong.
+    np.multiply(z, -1, out=df)
     df[:, 1:] += c[:, :-1]
     df *= dc
