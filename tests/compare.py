@@ -5,11 +5,14 @@ import numpy as np
 from tests.tolerances import TOLERANCES
 
 
-def assert_close(actual, expected, kind: str, what: str, dtype: str = "float32"):
+def assert_close(
+    actual, expected, kind: str, what: str, dtype: str = "float32", least: float = 1e-3
+):
     """Fail unless max |actual - expected| <= tolerance * max |expected|.
 
     `what` says layer, direction and seed; shape, greatest difference, its index and
-    both values are added.
+    both values are added. `least` is the least scale: that of what cancels where all
+    of `expected` is a difference of larger values.
     """
     actual, expected = np.asarray(actual), np.asarray(expected)
     assert actual.shape == expected.shape, (
@@ -20,7 +23,7 @@ def assert_close(actual, expected, kind: str, what: str, dtype: str = "float32")
     assert np.isfinite(actual).all(), f"{what}: the result is not finite"
     tolerance = TOLERANCES[dtype, kind]
     difference = np.abs(actual.astype(np.float64) - expected.astype(np.float64))
-    scale = max(float(np.abs(expected).max()), 1e-3)
+    scale = max(float(np.abs(expected).max()), least)
     at = tuple(int(i) for i in np.unravel_index(difference.argmax(), actual.shape))
     relative = float(difference[at]) / scale
     assert relative <= tolerance.relative, (

@@ -7,6 +7,7 @@ from loom.gpu.kernels import move
 from loom.gpu.kernels.optimize import step_block
 from loom.gpu.native import Store
 from loom.layers import Run
+from loom.layers.norm import Norm
 from tests.cases import fill
 from tests.compare import assert_close
 
@@ -44,9 +45,14 @@ def compare(
     actual = on_device(device, layer, training, x, sources, dy, stored)
     what = f"{layer!r} x {x.shape} {stored} training={training} seed={seed}"
     assert_close(actual["y"], y, value_kind, f"{what}: y")
+    # A norm takes dy's mean and more from dy: of two values next to nothing is left.
+    least = float(np.abs(dy).max()) if isinstance(layer, Norm) else 1e-3
     if case.differentiable:
         for k, expected in enumerate(dxs):
-            assert_close(actual[f"dx{k}"], expected, gradient_kind, f"{what}: dx{k}")
+            name = f"dx{k}"
+            assert_close(
+                actual[name], expected, gradient_kind, f"{what}: {name}", least=least
+            )
     for name, expected in gradients.items():
         assert_close(actual[f"d {name}"], expected, gradient_kind, f"{what}: d{name}")
     for name, expected in after.items():
