@@ -209,6 +209,11 @@ class Network(Grid):
         """The GPU's report, the precision, and the bytes that lie on it."""
         return self.session().info()
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the network holds a GPU: from init_gpu to release_gpu."""
+        return self._gpu is not None
+
     @python_only
     def session(self) -> "Session":
         """The network on its GPU, opened if it is not."""

@@ -63,12 +63,15 @@ def attach(ffi, lib) -> None:
         size = len(rows) * net.output_size()
         if capacity < size:
             return size
+        if net.on_gpu:
+            return net.forward_gpu(rows)[0]
         if not lib.loom_finite(source, n):
             return net.forward_cpu(rows)[0]  # it says which value it is
         return net.forward(rows.reshape(-1, *net.input_shape))
 
     def backward(net: Network, source, n: int, capacity: int) -> np.ndarray:
-        return net.backward_cpu(floats(source, n, "Loom_BackwardF32"))[0]
+        run = net.backward_gpu if net.on_gpu else net.backward_cpu
+        return run(floats(source, n, "Loom_BackwardF32"))[0]
 
     def failed(error: BaseException) -> int:
         lib.loom_set_error(_message(error))

@@ -1,13 +1,14 @@
 """The C functions whose replies are JSON: values from C -> text, or a value to dump."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from loom import introspection, wire
-from loom.cabi.handles import add, network, set_gpu
+from loom.cabi.handles import add, gpu_lock, network, set_gpu
 from loom.errors import WireError, known
 from loom.network import Network
 
@@ -56,10 +57,19 @@ def _call(handle, method, arguments, numbers: Numbers):
     else:
         values = wire.parse(arguments, method) if arguments else []
     if handle == 0:
-        results = wire.call(None, method, values)
+        with _lock_for(method, values):
+            results = wire.call(None, method, values)
         return wire.dump([add(v) if isinstance(v, Network) else v for v in results])
-    with network(handle) as entry:
+    with network(handle) as entry, _lock_for(method, values):
         return wire.dump(wire.call(entry.net, method, values))
+
+
+def _lock_for(method: str, values: Any):
+    """The GPU's lock for a call that may open it; a network there holds it anyway."""
+    given = values if isinstance(values, list) else []
+    config = given[1] if method == "Train" and len(given) > 1 else None
+    opens = "GPU" in method or (isinstance(config, dict) and config.get("UseGPU"))
+    return gpu_lock if opens else nullcontext()
 
 
 @cache
@@ -106,7 +116,7 @@ def _get_info(handle):
             "kind": "object",
             "methods": len(introspection.methods()),
             "handle": handle,
-            "gpu_enabled": entry.gpu,
+            "gpu_enabled": net.on_gpu,
             "grid_rows": net.grid_rows,
             "grid_cols": net.grid_cols,
             "layers_per_cell": net.layers_per_cell,
@@ -128,7 +138,7 @@ def _load_model(text, model_id):
 
 def _enable_gpu(handle, on):
     with network(handle) as entry:
-        milliseconds = set_gpu(entry, on)
+        milliseconds = set_gpu(entry.net, on)
     word = "enabled" if on else "disabled"
     return {"status": f"gpu {word}", "gpu": on, "gpu_init_ms": milliseconds}
 

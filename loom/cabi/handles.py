@@ -2,7 +2,8 @@
 
 Each network has a lock, so that threads may call as they like. Freeing forgets the
 handle at once: a call that is running holds the network until it ends, and one that
-waits for the lock then finds it freed.
+waits for the lock then finds it freed. Networks on the GPU share its device and queue,
+which one thread at a time may use: whoever touches the GPU also holds `gpu_lock`.
 """
 
 import threading
@@ -10,10 +11,11 @@ from itertools import count
 from time import perf_counter
 from typing import Any
 
-from loom import introspection, wire
 from loom.cabi.step import Step
-from loom.errors import DeviceError, WireError
+from loom.errors import WireError
 from loom.network import Network
+
+gpu_lock = threading.RLock()  # taken after a network's own lock, never before
 
 
 class Entry:
@@ -25,17 +27,33 @@ class Entry:
         self.lock = threading.Lock()
         self.freed = False
         self.step = Step(net)
-        self.gpu = False
+        self._holds_gpu = False
 
     def __enter__(self) -> "Entry":
         self.lock.acquire()
         if self.freed:
             self.lock.release()
             raise _no_network(self.handle)
+        self._holds_gpu = self.net.on_gpu
+        if self._holds_gpu:
+            gpu_lock.acquire()
         return self
 
     def __exit__(self, *_) -> None:
+        if self._holds_gpu:
+            gpu_lock.release()
         self.lock.release()
+        if self.freed:
+            self.close()
+
+    def close(self) -> None:
+        """Leave the GPU, unless a call is running: then its end does it."""
+        if self.net.on_gpu and self.lock.acquire(blocking=False):
+            try:
+                with gpu_lock:
+                    self.net.release_gpu()
+            finally:
+                self.lock.release()
 
 
 _entries: dict[int, Entry] = {}
@@ -59,10 +77,9 @@ def _no_network(handle: int) -> WireError:
 
 def add(net: Network, use_gpu: bool = False) -> dict[str, Any]:
     """Give a network a handle; the reply of Loom_NewNetwork."""
+    milliseconds = set_gpu(net, True) if use_gpu else 0
     handle = next(_handles)
-    entry = Entry(net, handle)
-    milliseconds = set_gpu(entry, True) if use_gpu else 0
-    _entries[handle] = entry
+    _entries[handle] = Entry(net, handle)
     return {
         "handle": handle,
         "type": "Network",
@@ -71,7 +88,7 @@ def add(net: Network, use_gpu: bool = False) -> dict[str, Any]:
         "grid_cols": net.grid_cols,
         "layers_cell": net.layers_per_cell,
         "total_layers": net.total_layers(),
-        "gpu": entry.gpu,
+        "gpu": net.on_gpu,
         "gpu_init_ms": milliseconds,
     }
 
@@ -82,17 +99,15 @@ def free(handle: int) -> None:
     if entry is None:
         raise _no_network(handle)
     entry.freed = True
+    entry.close()
 
 
-def set_gpu(entry: Entry, on: bool) -> int:
+def set_gpu(net: Network, on: bool) -> int:
     """Move a network to the GPU or back; milliseconds that it took."""
-    name = "InitGPU" if on else "ReleaseGPU"
-    if name not in introspection.methods():
-        raise DeviceError(
-            "this version of Loom has no GPU session. Call with use_gpu = false, or "
-            "install a later version."
-        )
     start = perf_counter()
-    wire.call(entry.net, name, [])
-    entry.gpu = on
+    with gpu_lock:
+        if on:
+            net.init_gpu()
+        else:
+            net.release_gpu()
     return round((perf_counter() - start) * 1000)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from math import isfinite
 from typing import Any
 
@@ -50,6 +51,8 @@ class Step:
 
         net = self.net
         self._configure(text)
+        if net.on_gpu:
+            return self._on_gpu(x, targets)
         x = net._samples(x, "train_step")
         t = targets_of(net, len(x), targets, self._loss, "train_step")
         with np.errstate(over="ignore", invalid="ignore"):
@@ -66,6 +69,17 @@ class Step:
             except TrainingError as error:
                 raise self._not_finite(str(error)) from None
         return value
+
+    def _on_gpu(self, x: Array, targets: Array) -> float:
+        """A run of one batch, with this optimizer's state before and after it."""
+        from loom.training import Trainer
+
+        config = replace(self._config, use_gpu=True, epochs=1, shuffle=False)
+        trainer = Trainer(self.net, [(x, targets)], config)
+        trainer.optimizer = self._optimizer
+        for _ in trainer.run():
+            pass
+        return trainer.result.final_loss
 
     def _configure(self, text: str) -> None:
         layers = self.net.layers

@@ -140,7 +140,8 @@ static void check_status(int status) {
     }
 }
 
-static void time_arrays(int64_t handle, const float *x, double *times, int count) {
+static void time_arrays(int64_t handle, const float *x, double *times, int count,
+                        const char *where) {
     float y[OUTPUTS], dx[INPUTS], target[OUTPUTS] = {1}, loss;
     size_t written;
     const char *names[] = {"Loom_ForwardF32", "Loom_BackwardF32"};
@@ -154,7 +155,8 @@ static void time_arrays(int64_t handle, const float *x, double *times, int count
                 times[i] = microseconds() - start;
             check_status(status);
         }
-        printf("%s %.2f\n", which ? "backward_f32" : "forward_f32", median(times, count));
+        printf("%s%s_f32 %.2f\n", which ? "backward" : "forward", where,
+               median(times, count));
     }
     train step = (train)symbol("Loom_TrainStepF32");
     for (int i = -WARM_UP; i < count; i++) {
@@ -164,7 +166,7 @@ static void time_arrays(int64_t handle, const float *x, double *times, int count
             times[i] = microseconds() - start;
         check_status(status);
     }
-    printf("train_step_f32 %.2f\n", median(times, count));
+    printf("train_step%s_f32 %.2f\n", where, median(times, count));
 }
 
 int main(int argc, char **argv) {
@@ -191,11 +193,13 @@ int main(int argc, char **argv) {
     char *text = input_text(x);
     printf("forward_cpu_json %.2f\n", time_json(handle, "ForwardCPU", text, times, count));
     if (symbol("Loom_ForwardF32"))
-        time_arrays(handle, x, times, count);
+        time_arrays(handle, x, times, count, "");
     int64_t gpu = symbol("Loom_ForwardF32") ? make_network(true) : 0;
-    if (gpu)
+    if (gpu) {
         printf("forward_gpu_json %.2f\n",
                time_json(gpu, "ForwardGPU", text, times, count));
+        time_arrays(gpu, x, times, count, "_gpu");
+    }
     free(text);
     free(times);
     return 0;
