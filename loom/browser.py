@@ -8,7 +8,8 @@ exception crosses, since one that does would keep its frames, and their arrays, 
 
 import json
 import traceback
-from collections.abc import Callable, Iterator
+from asyncio import Future, ensure_future
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import wraps
 from itertools import count
 from time import perf_counter
@@ -19,13 +20,16 @@ from pyodide.ffi import to_js
 
 import loom
 from loom import introspection, wire
+from loom.asynchronous import events
 from loom.errors import InputError, LoomError, WireError
 from loom.network import Network
 from loom.training import Trainer, TrainingEvent
 
 PAGE = "page."
 _networks: dict[int, Network] = {}
-_runs: dict[int, tuple[Trainer, Iterator[TrainingEvent]]] = {}
+_Events = Iterator[TrainingEvent] | AsyncIterator[TrainingEvent]
+_runs: dict[int, tuple[Trainer, _Events]] = {}
+_closing: set[Future] = set()
 _handles = count(1)
 
 
@@ -37,17 +41,32 @@ def _replies(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             text, arrays = wire.encode(_with_handles(function(*arguments)))
             return to_js([text, *map(memoryview, arrays)])
-        except LoomError as error:
-            row = {"error": str(error), "type": type(error).__name__}
         except Exception as error:
-            row = {
-                "error": f"{type(error).__name__}: {error}",
-                "type": type(error).__name__,
-                "traceback": traceback.format_exc(),
-            }
-        return to_js([json.dumps(row)])
+            return _failed(error)
 
     return reply
+
+
+def _awaited(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As _replies, for a coroutine."""
+
+    @wraps(function)
+    async def reply(*arguments):
+        try:
+            value = await function(*arguments)
+        except Exception as error:
+            return _failed(error)
+        return _replies(lambda: value)()
+
+    return reply
+
+
+def _failed(error: Exception):
+    row = {"error": str(error), "type": type(error).__name__}
+    if not isinstance(error, LoomError):
+        row["error"] = f"{type(error).__name__}: {error}"
+        row["traceback"] = traceback.format_exc()
+    return to_js([json.dumps(row)])
 
 
 def describe() -> str:
@@ -80,6 +99,19 @@ def call(handle: int, name: str, finite: bool, text: str, *buffers) -> list[Any]
     return results
 
 
+@_awaited
+async def call_async(handle: int, name: str, finite: bool, text: str, *buffers):
+    """As call, of a method that must be awaited in a page: those on the GPU."""
+    method, (net, *arguments) = wire.prepare(
+        _network(handle), name, _arguments(text, buffers)
+    )
+    twin = getattr(net, f"{method.__name__}_async")
+    results = wire.results_of(await twin(*arguments))
+    if finite:
+        _check_finite(results, name)
+    return results
+
+
 def free(handle: int) -> None:
     """Forget a network and its training; a handle that is not known is no error."""
     _networks.pop(handle, None)
@@ -90,8 +122,12 @@ def free(handle: int) -> None:
 
 
 @_replies
-def train_start(handle: int, text: str, *buffers) -> list[Any]:
-    """Prepare Train with these arguments; train_step runs it."""
+def train_start(handle: int, text: str, *buffers) -> dict[str, Any]:
+    """Prepare Train with these arguments; train_step runs it.
+
+    {awaited}: train_step_async runs it instead. {opens}: nothing was done, for the GPU
+    must be opened first, by InitGPU.
+    """
     arguments = _arguments(text, buffers)
     if not 1 <= len(arguments) <= 2:
         raise WireError(
@@ -99,9 +135,14 @@ def train_start(handle: int, text: str, *buffers) -> list[Any]:
         )
     if handle in _runs:
         raise WireError("Train: this network is being trained. Wait, or call stop().")
-    trainer = Trainer(_network(handle), *arguments)
-    _runs[handle] = trainer, trainer.run()
-    return []
+    net = _network(handle)
+    config = arguments[1] if len(arguments) > 1 else None
+    if isinstance(config, dict) and config.get("UseGPU") is True and not net.has_gpu():
+        return {"opens": True}
+    trainer = Trainer(net, *arguments)
+    awaited = trainer.engine is not None
+    _runs[handle] = trainer, events(trainer) if awaited else trainer.run()
+    return {"awaited": awaited}
 
 
 @_replies
@@ -113,14 +154,32 @@ def train_step(handle: int, milliseconds: float) -> dict[str, Any]:
     _network(handle)
     _, run = _runs[handle]
     until = perf_counter() + milliseconds / 1000
-    events: list[Any] = []
+    found: list[Any] = []
     for event in run:
-        if events and events[-1].kind == "batch":
-            events.pop()
-        events.append(event)
+        if found and found[-1].kind == "batch":
+            found.pop()
+        found.append(event)
         if perf_counter() >= until:
-            return {"done": False, "events": events}
-    return {"done": True, "events": events}
+            return {"done": False, "events": found}
+    return {"done": True, "events": found}
+
+
+@_awaited
+async def train_step_async(handle: int, milliseconds: float) -> dict[str, Any]:
+    """As train_step, on the GPU; `notice` is what the user should know."""
+    net, run = _network(handle), _runs[handle][1]
+    until = perf_counter() + milliseconds / 1000
+    found: list[Any] = []
+    done = True
+    async for event in run:
+        if found and found[-1].kind == "batch":
+            found.pop()
+        found.append(event)
+        if perf_counter() >= until:
+            done = False
+            break
+    notice, net.session().notice = net.session().notice, ""
+    return {"done": done, "events": found, "notice": notice}
 
 
 @_replies
@@ -142,7 +201,11 @@ def is_training(handle: int) -> bool:
 
 def train_end(handle: int) -> None:
     """Forget a run."""
-    _runs.pop(handle, None)
+    _, run = _runs.pop(handle, (None, None))
+    if hasattr(run, "aclose"):
+        task = ensure_future(run.aclose())
+        _closing.add(task)
+        task.add_done_callback(_closing.discard)
 
 
 def _arguments(text: str, buffers: tuple) -> list[Any]:

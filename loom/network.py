@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from loom.errors import ConfigError, InputError, ShapeError
+from loom.asynchronous import AsyncMethods
+from loom.errors import ConfigError, DeviceError, InputError, ShapeError
 from loom.grid import Grid, integer, python_only
 from loom.layers import Run
 from loom.layers.base import LIMIT, as_floats, batch_text
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 
-class Network(Grid):
+class Network(Grid, AsyncMethods):
     """A grid of layers over samples of `input_size` values.
 
     A new network is element-wise activation layers cycling through ScaledReLU, Sigmoid,
@@ -182,7 +183,7 @@ class Network(Grid):
         Weights changed in Python since are sent first.
         """
         x = self._samples(inputs, "forward_gpu")
-        session = self.session()
+        session = self._session_at_once()
         start = perf_counter_ns()
         y = session.forward(x)
         elapsed = perf_counter_ns() - start
@@ -192,9 +193,10 @@ class Network(Grid):
         """As backward_cpu, of the last forward_gpu; keeps every gradient there."""
         if self._gpu is None or self._gpu.rows == 0:
             raise ConfigError("backward_gpu: run forward_gpu first.")
-        dy = self._output_gradient(gradient, self._gpu.rows, "backward_gpu")
+        session = self._session_at_once()
+        dy = self._output_gradient(gradient, session.rows, "backward_gpu")
         start = perf_counter_ns()
-        dx = self._gpu.backward(dy)
+        dx = session.backward(dy)
         elapsed = perf_counter_ns() - start
         self._gradients = None
         return (dx.reshape(-1) if self._flat else dx), elapsed
@@ -212,6 +214,11 @@ class Network(Grid):
     @property
     def on_gpu(self) -> bool:
         """Whether the network holds a GPU: from init_gpu to release_gpu."""
+        return self._gpu is not None
+
+    @python_only
+    def has_gpu(self) -> bool:
+        """Whether a GPU is open for this network."""
         return self._gpu is not None
 
     @python_only
@@ -337,6 +344,15 @@ class Network(Grid):
         from loom.introspection import get_method_signature
 
         return get_method_signature(method_name)
+
+    def _session_at_once(self) -> "Session":
+        """The session, of those whose calls need not be awaited."""
+        session = self.session()
+        if session.awaited:
+            from loom.gpu import AWAIT
+
+            raise DeviceError(AWAIT)
+        return session
 
     # Inside ----------------------------------------------------------------------
 

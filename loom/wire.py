@@ -32,6 +32,14 @@ def call(target: Any, method: str, arguments: Sequence[Any]) -> list[Any]:
     Arguments are JSON values or arrays, converted by the type hints; results come as
     JSON values, arrays and networks. Raises LoomError with the method's name.
     """
+    function, values = prepare(target, method, arguments)
+    return results_of(function(*values))
+
+
+def prepare(
+    target: Any, method: str, arguments: Sequence[Any]
+) -> tuple[Callable, list[Any]]:
+    """The function that `call` calls, and its arguments in Python's types."""
     found = introspection.methods() if isinstance(target, Network) else FUNCTIONS
     if method not in found:
         raise WireError(known(method, found, "method"))
@@ -55,7 +63,11 @@ def call(target: Any, method: str, arguments: Sequence[Any]) -> list[Any]:
         for value, (name, word, optional) in zip(arguments, converters, strict=False)
     ]
     first = () if target is None else (target,)
-    result = found[method](*first, *values)
+    return found[method], [*first, *values]
+
+
+def results_of(result: Any) -> list[Any]:
+    """What a function returned, as the list of results that goes over the wire."""
     if result is None:
         return []
     parts = result if isinstance(result, tuple) else (result,)

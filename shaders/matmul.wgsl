@@ -3,7 +3,8 @@
 //     v = alpha a @ b + beta y + bias,  y = f(v) g'(saved)
 //
 // Entry `tiled` does it, or with SPLIT writes part[s] = a[:, K_s] @ b[K_s, :], whose
-// sum, in order, `combine` then takes for a @ b. Entry `rows` is for few rows of a.
+// sum, in order, `combine` then takes for a @ b. Entry `rows` is for few rows of a,
+// entry `plain` for devices whose compiler takes seconds over unrolled text.
 //
 // Shapes:    a (M, K), or (K, M) with TA; b (K, N), or (N, K) with TB; y (M, N);
 //            bias (N,) with BIAS; saved (M, N) with SLOPE != NONE; before (M, N) = v
@@ -11,6 +12,7 @@
 //            products, every operand with a start and two strides.
 // Grid:      tiled (ceil(N / BN) * ceil(M / BM), 1, outer * inner * splits), spread
 //            over x and y; rows (ceil(M / RM) * ceil(N / 32), 1, outer * inner);
+//            plain: a thread for 4 x 4 values, z outer * inner;
 //            combine: a thread for four values of a row
 // Overrides: those of the tile; VEC reads and writes four (K, N, and M with TA, starts
 //            and strides multiples of 4); RM the rows of a of a workgroup of `rows`, 1
@@ -276,6 +278,48 @@ fn rows(
             if (column < p.n) { write(base_y + m * p.ldy + column, column, total); }
         }
         workgroupBarrier();
+    }
+}
+
+// A thread has 4 x 4 values of y. Without VEC, whatever the steps.
+@compute @workgroup_size(64)
+fn plain(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) t: u32,
+) {
+    let id = linear_group(vec3u(group.xy, 0u), vec3u(groups.xy, 1u)) * 64u + t;
+    if (id >= p.groups) { return; }
+    let across_n = (p.n + 3u) / 4u;
+    let m0 = id / across_n * 4u;
+    let n0 = id % across_n * 4u;
+    let outer = group.z / p.inner;
+    let inner = group.z % p.inner;
+    let step_a = select(1u, p.lda, TA);
+    let step_b = select(p.ldb, 1u, TB);
+    let rows_a = min(vec4u(m0, m0 + 1u, m0 + 2u, m0 + 3u), vec4u(p.m - 1u));
+    let columns_b = min(vec4u(n0, n0 + 1u, n0 + 2u, n0 + 3u), vec4u(p.n - 1u));
+    var at_a = p.a_at + outer * p.a_outer + inner * p.a_inner
+        + rows_a * select(p.lda, 1u, TA);
+    var at_b = p.b_at + outer * p.b_outer + inner * p.b_inner
+        + columns_b * select(1u, p.ldb, TB);
+    var row0 = vec4f();
+    var row1 = vec4f();
+    var row2 = vec4f();
+    var row3 = vec4f();
+    for (var k = 0u; k < p.k; k++) {
+        let v = vec4f(vec4<stored>(b[at_b.x], b[at_b.y], b[at_b.z], b[at_b.w]));
+        row0 += f32(a[at_a.x]) * v;
+        row1 += f32(a[at_a.y]) * v;
+        row2 += f32(a[at_a.z]) * v;
+        row3 += f32(a[at_a.w]) * v;
+        at_a += step_a;
+        at_b += step_b;
+    }
+    var sums = array<vec4f, 4>(row0, row1, row2, row3);
+    let base_y = p.y_at + outer * p.y_outer + inner * p.y_inner;
+    for (var r = 0u; r < min(4u, p.m - m0); r++) {
+        write(base_y + (m0 + r) * p.ldy + n0, n0, sums[r]);
     }
 }
 

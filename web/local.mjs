@@ -5,7 +5,7 @@ import { startRuntime } from "./runtime.mjs";
  * @typedef {[string, ...ArrayBufferView[]]} Reply  a message, text first
  *
  * A host keeps the networks. Its `send`, `describe` and `free` give a value here and a
- * promise in `remote.mjs`; `train` gives a promise in both.
+ * promise in `remote.mjs`; `train`, and what runs on the GPU, gives a promise in both.
  */
 
 /** Python's batches run for so long, in ms, before the event loop has its turn. */
@@ -35,7 +35,12 @@ export class LocalHost {
    * numbers that JSON can hold.
    * @returns {Reply}
    */
-  send(handle, name, finite, { text, buffers }) {
+  send(handle, name, finite, message) {
+    const { text, buffers } = message;
+    if (handle && isAwaited(name)) {
+      return awaited(this.#bridge.call_async(handle, name, finite, text, ...buffers));
+    }
+    if (handle && name === "Train" && usesGPU(message)) return this.train(handle, message);
     return this.#bridge.call(handle, name, finite, text, ...buffers);
   }
 
@@ -47,16 +52,26 @@ export class LocalHost {
    * @param {number} [slice]  ms between two turns of the event loop
    * @returns {Promise<Reply>}
    */
-  async train(handle, { text, buffers }, onProgress, slice = SLICE) {
-    const started = this.#bridge.train_start(handle, text, ...buffers);
-    if (JSON.parse(started[0]).error !== undefined) return started;
+  async train(handle, message, onProgress, slice = SLICE) {
+    const { text, buffers } = message;
+    let started = this.#bridge.train_start(handle, text, ...buffers);
+    if (JSON.parse(started[0]).opens) {
+      const opened = await this.send(handle, "InitGPU", false, { text: "[]", buffers: [] });
+      if (!Array.isArray(JSON.parse(opened[0]))) return opened;
+      started = this.#bridge.train_start(handle, text, ...buffers);
+    }
+    const { error: refused, awaited: onGPU } = JSON.parse(started[0]);
+    if (refused !== undefined) return started;
     try {
       for (;;) {
         await turn();
         if (this.#paused.has(handle)) await this.#until(handle);
-        const reply = this.#bridge.train_step(handle, slice);
-        const { error, events, done } = JSON.parse(reply[0]);
+        const reply = onGPU
+          ? await awaited(this.#bridge.train_step_async(handle, slice))
+          : this.#bridge.train_step(handle, slice);
+        const { error, events, done, notice } = JSON.parse(reply[0]);
         if (error !== undefined) return reply;
+        if (notice) onProgress?.({ Kind: "notice", Notice: notice });
         if (onProgress) events.forEach((event) => onProgress(event));
         if (done) return this.#bridge.train_result(handle);
       }
@@ -94,6 +109,20 @@ export class LocalHost {
 
   #until(handle) {
     return new Promise((resolve) => this.#paused.set(handle, resolve));
+  }
+}
+
+/** Whatever reads from the GPU. */
+const isAwaited = (name) => name.includes("GPU");
+
+const usesGPU = ({ text }) => text.includes('"UseGPU"') && JSON.parse(text)[1]?.UseGPU === true;
+
+/** The value of one of Python's coroutines. */
+async function awaited(coroutine) {
+  try {
+    return await coroutine;
+  } finally {
+    coroutine.destroy?.();
   }
 }
 

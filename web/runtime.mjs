@@ -51,6 +51,9 @@ async function boot(baseURL, onProgress) {
     ]);
     const env = { HOME: "/home/loom" };
     const pyodide = await startPython({ loadPyodide, indexURL, env });
+    pyodide.registerJsModule("loom_webgpu", {
+      open: async () => (await import("./webgpu.mjs")).open(),
+    });
     finish();
     report("start", "Starting");
     const bridge = pyodide.pyimport("loom.browser");

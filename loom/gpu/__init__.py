@@ -10,21 +10,32 @@
     native.py    runs programs by wgpu-py
     session.py   a network on a device: programs, weights in both places
     detector.py  which adapters there are, and which one is taken
+    store.py     a network's own buffers, for both runners
+    browser.py   runs programs in a page by web/webgpu.mjs
+    asynchronous.py  a session and training there, where reading is awaited
 
 program, builder, layout, memory, shaders and kernels stand below the layers and import
 neither wgpu nor js.
 """
 
+import sys
+
 from loom.errors import DeviceError
+
+AWAIT = (
+    "in a page whatever reads from the GPU is awaited: await net.forward_gpu_async(x) "
+    "in Python, await network.ForwardGPU(x) in JavaScript."
+)
 
 
 def open_session(net, precision: str, devices: str):
     """`net` on the GPU that LOOM_GPU chooses; DeviceError where wgpu is missing."""
+    if sys.platform == "emscripten":
+        raise DeviceError(AWAIT)
     try:
         from loom.gpu import session
     except (ImportError, OSError, RuntimeError) as error:
         raise DeviceError(
-            f"wgpu is not here ({error}). Install it: pip install 'wgpu>=0.32,<0.33'. "
-            "In a page, a network reaches the GPU through the JavaScript API."
+            f"wgpu is not here ({error}). Install it: pip install 'wgpu>=0.32,<0.33'."
         ) from None
     return session.open_session(net, precision, devices)

@@ -130,6 +130,10 @@ class Mirror:
             return
         values = self._fetch()()
         self.newer = False
+        self.put(values)
+
+    def put(self, values: dict[tuple, Array]) -> None:
+        """Write the device's values, by (key, name), into Python's arrays."""
         self._unlock()
         for key, arrays in self._groups.values():
             for name in dict.keys(arrays):

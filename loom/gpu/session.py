@@ -35,6 +35,8 @@ class Session:
         has_gradients: whether gradients of a backward pass are here.
     """
 
+    awaited = False  # whether what reads is a coroutine
+
     def __init__(self, net, adapter, precision: str = "f32"):
         if net._dtype != np.float32:
             raise ConfigError(

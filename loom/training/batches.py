@@ -60,6 +60,11 @@ class Batches:
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def cuts(self) -> bool:
+        """Whether an order is one of samples, which are cut into batches after it."""
+        return bool(self._cut)
+
     def order(self, seed: int, epoch: int) -> Array:
         """The order of the samples (where they are cut) or batches in an epoch."""
         return random.permutation(seed, self._units, step=epoch, purpose=random.SHUFFLE)

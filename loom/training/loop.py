@@ -130,6 +130,32 @@ class Trainer:
             yield self._write_checkpoint()
         yield self._event("stopped" if self.result.stopped else "done")
 
+    @property
+    def engine(self):
+        """What runs the steps on a GPU, or None."""
+        return self._device
+
+    def upcoming(self) -> tuple[str, Any]:
+        """What `run` does next, for engines that must fetch it beforehand.
+
+        ("batch", (rows, targets)), ("checkpoint", None), ("stop", None), ("done", None)
+        or, at the end of an epoch, ("epoch", validation inputs or None); "last" where
+        that epoch is the last.
+        """
+        if self.epoch >= self.config.epochs:
+            return "done", None
+        if self.batch and self._checkpoint_due():
+            return "checkpoint", None
+        if self.batch < len(self.batches):
+            if self._stop:
+                return "stop", None
+            order = None if self.batches.cuts else self._order()
+            x, t = self.batches.batch(self.batch, order)
+            return "batch", (len(x), t)
+        inputs = self._validation[0] if self._validation_due() else None
+        last = self._stop or self.epoch + 1 == self.config.epochs
+        return ("last" if last else "epoch"), inputs
+
     # One batch -------------------------------------------------------------------
 
     def _order(self) -> Array | None:

@@ -23,6 +23,9 @@ FLAGS = [
     "--disable-sync",
     "--js-flags=--expose-gc",
     "--enable-precise-memory-info",
+    # A software adapter: WebGPU without a GPU.
+    "--enable-unsafe-webgpu",
+    "--use-webgpu-adapter=swiftshader",
 ]
 
 

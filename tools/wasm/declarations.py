@@ -67,7 +67,11 @@ export interface NetworkBase {
   free(): void;
 }
 
-export type Network = NetworkBase & { [K in keyof Calls]: JSONCall & Calls[K] } & {
+/** In a page, whatever reads from the GPU is awaited. */
+type OnGPU = `$${string}GPU$${string}`;
+export type Network = NetworkBase & {
+  [K in keyof Calls]: (K extends OnGPU ? AsyncJSONCall : JSONCall) & Calls[K];
+} & {
   /** Call any method in typed mode. */
   call<K extends keyof Calls>(
     name: K, ...values: Parameters<Calls[K]>
@@ -84,7 +88,7 @@ export type WorkerNetwork = NetworkBase & {
   /** Call any method in typed mode. */
   call<K extends keyof Calls>(
     name: K, ...values: Parameters<Calls[K]>
-  ): Promise<ReturnType<Calls[K]>>;
+  ): Promise<Awaited<ReturnType<Calls[K]>>>;
   stop(): Promise<void>;
   /** Let TrainAsync wait before its next batch, until resume() or stop(). */
   pause(): Promise<void>;
@@ -190,7 +194,7 @@ def declarations() -> str:
         settings=_settings(),
         event=_fields(TrainingEvent),
         result=_fields(TrainingResult),
-        methods="\n".join(_member(row, _result(row["returns"])) for row in methods),
+        methods="\n".join(_member(row, _awaited(row)) for row in methods),
         functions="\n".join(_member(row, _plain(row["returns"])) for row in functions),
     )
 
@@ -230,6 +234,12 @@ def _member(row: dict, result: str) -> str:
     )
     doc = row["doc"].replace("*/", "*\\/")
     return f"  /** {doc} */\n  {row['method_name']}({parameters}): {result};"
+
+
+def _awaited(row: dict) -> str:
+    """What a method gives; a promise where it reads from the GPU."""
+    result = _result(row["returns"])
+    return f"Promise<{result}>" if "GPU" in row["method_name"] else result
 
 
 def _result(returns: list[str]) -> str:

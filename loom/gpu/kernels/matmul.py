@@ -1,8 +1,9 @@
 """Matrix products: which kernel of shaders/matmul.wgsl, which tile, how many splits.
 
-A product of few rows goes to `rows`, all others to `tiled` in one of four tiles. Where
-the tiles of a long sum are too few for the device, they split along k and `combine`
-adds the parts, always in the same order.
+A product of few rows goes to `rows`, all others to `tiled` in one of the tiles; where
+unrolled text takes seconds to compile, all go to `plain`. Where the tiles of a long sum
+are too few for the device, they split along k and `combine` adds the parts, always in
+the same order.
 """
 
 from dataclasses import dataclass
@@ -190,6 +191,11 @@ def matmul(
     return (y, before) if keep else y
 
 
+def slow_compiler(limits) -> bool:
+    """Whether unrolled text takes seconds to compile: SwiftShader, in browsers."""
+    return limits.software and limits.vendor == "google"
+
+
 def product(
     b,
     a: Operand,
@@ -215,8 +221,13 @@ def product(
         return
     steps = [*a.steps, *w.steps, *y.steps, k, n] + [m] * transpose_a
     vec = all(step % 4 == 0 for step in steps)
-    few = tile is None and splits == 0 and few_rows(m, n, k, transpose_a)
-    if not few:
+    free = tile is None and splits == 0
+    plain = free and slow_compiler(b.limits)
+    few = free and not plain and few_rows(m, n, k, transpose_a)
+    vec = vec and not plain
+    if plain:
+        splits = 1
+    elif not few:
         chosen = choose(b.limits, m, n, k, outer * inner)
         tile = tile or chosen[0]
         splits = splits or chosen[1]
@@ -239,7 +250,9 @@ def product(
         return [*rows, epilogue.alpha, epilogue.beta]
 
     tail = {"bias": epilogue.bias, "saved": epilogue.saved}
-    if few:
+    if plain:
+        groups, entry, overrides = -(-m // 4) * -(-n // 4), "plain", {}
+    elif few:
         rows = 1 if m == 1 else 8
         groups = -(-m // rows) * -(-n // 32)
         entry, overrides = "rows", {"RM": rows}
@@ -247,6 +260,7 @@ def product(
         groups = tile.count(m, n)
         entry, overrides = "tiled", tile.overrides()
     if splits == 1:
+        blocks = -(-groups // 64) if plain else groups
         # A dimension of the grid has a limit, also that of the batch.
         most = max(b.limits.groups // inner, 1) * inner
         for start in range(0, outer * inner, most):
@@ -256,7 +270,7 @@ def product(
                 reads=[a.tensor, w.tensor, *tail.values()],
                 writes=[y.tensor, epilogue.before],
                 params=params(groups, start, y, k),
-                groups=(*spread(b, groups), min(most, outer * inner - start)),
+                groups=(*spread(b, blocks), min(most, outer * inner - start)),
                 overrides=overrides | kind | wide | epilogue.overrides(),
             )
         return

@@ -20,6 +20,8 @@ const result: TrainingResult = await network.TrainAsync(
   { Epochs: 2, LearningRate: 0.1, LossType: "mse" },
   { onProgress: (event: TrainingEvent) => console.log(event.Epoch, event.Loss) },
 );
+const [onGPU]: [Float32Array, number] = await network.ForwardGPU(new Float32Array(64));
+const gpuText: string = await network.GPUInfo();
 network.stop();
 network.free();
 
@@ -39,4 +41,4 @@ await network.TrainAsync([], { Epoch: 2 });
 // @ts-expect-error: a promise in a worker
 const now: string = remote.TotalLayers();
 
-export const all = [text, total, first, result, typed, json, again, now, LoomError];
+export const all = [onGPU, gpuText, text, total, first, result, typed, json, again, now, LoomError];

@@ -1,0 +1,106 @@
+"""Awaited twins of Network's GPU methods: the same code in a page and natively.
+
+In a page, whatever reads from the GPU must be awaited; natively these run at once.
+"""
+
+import sys
+from asyncio import sleep
+from collections.abc import Callable
+from time import perf_counter, perf_counter_ns
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from loom.errors import ConfigError
+
+if TYPE_CHECKING:
+    from loom.training import TrainingResult
+
+Array = np.ndarray
+IN_PAGE = sys.platform == "emscripten"
+SLICE = 0.02  # seconds of training between two turns of the event loop
+
+
+class AsyncMethods:
+    """A base of Network."""
+
+    async def init_gpu_async(
+        self, precision: str = "f32", devices: str = "one"
+    ) -> None:
+        """Open the GPU for this network, as init_gpu."""
+        if not IN_PAGE:
+            self.init_gpu(precision, devices)
+            return
+        from loom.gpu.asynchronous import open_session
+
+        self.release_gpu()
+        self._gpu = await open_session(self, precision, devices)
+
+    async def forward_gpu_async(self, inputs: Array) -> tuple[Array, int]:
+        """As forward_gpu."""
+        if not IN_PAGE:
+            return self.forward_gpu(inputs)
+        x = self._samples(inputs, "forward_gpu")
+        flat = self._flat
+        if self._gpu is None:
+            await self.init_gpu_async()
+        start = perf_counter_ns()
+        y = await self._gpu.forward(x)
+        return (y.reshape(-1) if flat else y), perf_counter_ns() - start
+
+    async def backward_gpu_async(self, gradient: Array) -> tuple[Array, int]:
+        """As backward_gpu."""
+        if not IN_PAGE:
+            return self.backward_gpu(gradient)
+        if self._gpu is None or self._gpu.rows == 0:
+            raise ConfigError("backward_gpu: run forward_gpu first.")
+        dy, flat = (
+            self._output_gradient(gradient, self._gpu.rows, "backward_gpu"),
+            self._flat,
+        )
+        start = perf_counter_ns()
+        dx = await self._gpu.backward(dy)
+        elapsed = perf_counter_ns() - start
+        self._gradients = None
+        return (dx.reshape(-1) if flat else dx), elapsed
+
+    async def gpu_info_async(self) -> dict:
+        """As gpu_info."""
+        if self._gpu is None:
+            await self.init_gpu_async()
+        return self.gpu_info()
+
+    async def release_gpu_async(self) -> None:
+        """As release_gpu."""
+        self.release_gpu()
+
+    async def train_async(
+        self, batches: Any, config: Any = None, callback: Callable | None = None
+    ) -> "TrainingResult":
+        """As train, giving the event loop its turns; on the page's GPU too."""
+        from loom.training import Trainer, TrainingConfig
+
+        if not isinstance(config, TrainingConfig):
+            config = TrainingConfig.from_wire(config or {})
+        if config.use_gpu and self._gpu is None:
+            await self.init_gpu_async()
+        trainer, turn = Trainer(self, batches, config), perf_counter()
+        async for event in events(trainer):
+            if callback is not None and callback(event) is False:
+                trainer.stop()
+            if perf_counter() - turn > SLICE:
+                await sleep(0)
+                turn = perf_counter()
+        return trainer.result
+
+
+async def events(trainer):
+    """The events of a Trainer, on the CPU or on a GPU."""
+    if trainer.engine is not None and trainer.engine.session.awaited:
+        from loom.gpu.asynchronous import events as awaited
+
+        async for event in awaited(trainer):
+            yield event
+        return
+    for event in trainer.run():
+        yield event

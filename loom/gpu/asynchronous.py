@@ -1,0 +1,289 @@
+"""A network on a page's GPU: the session and the training that await what they read.
+
+Nothing here depends on JSPI. The trainer's own generator runs the steps; between two of
+them `events` awaits what the next one will read, so that it finds it there.
+"""
+
+from collections import deque
+from collections.abc import AsyncIterator
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from loom.errors import ConfigError, DeviceError, known
+from loom.evaluation import CHUNK
+from loom.gpu import browser
+from loom.gpu.kernels.optimize import RING, Control, slots_of, step_block
+from loom.gpu.session import CONTROL_BYTES, DEVICES, Session, split
+from loom.gpu.store import DeviceLost, Store
+from loom.gpu.training import PARTS, UNREAD, DeviceEngine, Entry
+
+Array = np.ndarray
+LOOK = 0.25  # seconds of a long epoch after which losses are read
+
+
+class AsyncSession(Session):
+    """`net` on the page's GPU; what reads is a coroutine.
+
+    Attributes:
+        training: a Trainer runs here; Python's arrays are those of its last sync.
+        notice: what the user should know: that a lost device was opened again.
+        known: the control words as fetched, until another step runs.
+    """
+
+    awaited = True
+
+    def __init__(self, net, device: browser.Device, precision: str):
+        self.training = False
+        self.notice = ""
+        self.known: Control | None = None
+        super().__init__(net, device, precision)
+
+    def _open(self) -> browser.Device:
+        return self.adapter
+
+    def _report(self) -> dict[str, Any]:
+        limits, info = self.device.limits, self.device.info
+        return {
+            "device": info["device"],
+            "vendor": info["vendor"],
+            "architecture": info["architecture"],
+            "type": "software" if limits.software else "GPU",
+            "backend": "WebGPU",
+            "f16": limits.f16,
+            "subgroups": limits.subgroups,
+            "max_binding": limits.binding,
+            "live_bytes": self.device.live_bytes,
+            "notice": self.notice,
+        }
+
+    async def forward(self, x: Array) -> Array:
+        """Outputs in evaluation mode; x (B, *input_shape), checked by the network."""
+        self.net.layers[0].check_values(x)
+        try:
+            return await self.run_forward(x)
+        except DeviceLost:
+            if self.training:
+                raise
+            await self.recover()
+            return await self.run_forward(x)
+
+    async def run_forward(self, x: Array) -> Array:
+        """As forward; DeviceLost when the device is gone."""
+        program = await self.load(len(x), self._mode)
+        program.write("x", x)
+        self._push()
+        self._last, self.rows = program, len(x)
+        return (await program.outputs(["forward"], ("y",)))[0]
+
+    async def backward(self, dy: Array) -> Array:
+        """dL/dx of the last forward pass; brings every gradient."""
+        last, parts = self._last, ["backward"]
+        if last is None or self.device.lost:
+            raise DeviceError(
+                "backward_gpu: what forward_gpu kept is gone with the GPU, or the "
+                "network was changed. Run forward_gpu again."
+            )
+        if last.program.info["mode"] == "forward":
+            self._mode = "gradients"
+            program = await self.load(len(dy), self._mode)
+            program.take("x", last)
+            self._last, last, parts = program, program, ["forward", "backward"]
+        last.write("dy", dy)
+        self._push()
+        dx = (await last.outputs(parts, ("dx",)))[0]
+        found = await self.fetch("gradient", self.layout.weights)
+        self._found: list[dict[str, Array]] = [{} for _ in self.net.layers]
+        for (index, name), value in found.items():
+            self._found[index][name] = value.copy()
+        self.has_gradients = True
+        return dx
+
+    def gradients(self) -> list[dict[str, Array]]:
+        """dL/dw of the last backward pass, layer by layer."""
+        return self._found
+
+    async def load(self, rows: int, mode: str, **training) -> browser.Executable:
+        """The loaded program for batches of `rows`, made where it is not there."""
+        found = self._kept(rows, mode, **training)
+        if found is None:
+            program = self._lower(rows, mode, **training)
+            found = await self.device.load(program, self.store)
+            self._keep(found, rows, mode, **training)
+        return found
+
+    def program(self, rows: int, mode: str, **training) -> browser.Executable:
+        """A program that `load` has brought."""
+        found = self._kept(rows, mode, **training)
+        if found is None:
+            raise DeviceError(f"the program of {rows} rows was not loaded. Await it.")
+        return found
+
+    async def fetch(self, role: str, places: dict) -> dict[tuple[int, str], Array]:
+        """Arrays of a role as they are on the device, one read an arena."""
+        arenas = {}
+        for number in sorted({place.arena for place in places.values()}):
+            buffer = self._arena(role, number)
+            arenas[number] = await self.device.read(buffer, 0, buffer.size)
+        return split(arenas, places)
+
+    async def fetch_control(self) -> Control:
+        """The control words, after all steps so far; `read_control` gives them too."""
+        data = await self.device.read(self._control(), 0, CONTROL_BYTES)
+        self.known = Control.from_bytes(data.tobytes())
+        return self.known
+
+    def read_control(self) -> Control:
+        """The control words that were fetched last."""
+        return self.known
+
+    async def recover(self) -> None:
+        """Open a new device and begin with the last values that Python has."""
+        self.notice = (
+            f"The GPU {self.device.info['device']} was lost. It was opened again with "
+            "the weights of the last synchronisation; later steps are lost."
+        )
+        self._programs.clear()
+        self.store.buffers.clear()
+        self.mirror.resend()
+        self.device = self.adapter = await browser.opened()
+        self.store = Store(self.device)
+        self._last = None
+
+    def engine(self, trainer) -> "AsyncEngine":
+        """What runs a Trainer's steps on this session."""
+        return AsyncEngine(trainer)
+
+    def _push(self) -> None:
+        if not self.training:
+            self.mirror.push()
+
+
+class AsyncEngine(DeviceEngine):
+    """Steps of a Trainer in a page; `prepare` awaits what the next step will read."""
+
+    def __init__(self, trainer):
+        super().__init__(trainer)
+        self._ready: dict[str, dict] | None = None  # arrays, fetched and not yet taken
+        self._outputs: deque[Array] = deque()
+        self._looked = perf_counter()
+
+    def begin(self) -> None:
+        """Send weights and optimizer state; from now on the device's are valid."""
+        super().begin()
+        self.session.mirror.push()
+        self.session.training = True
+
+    def forward(self, x: Array) -> Array:
+        """Outputs in evaluation mode, which `prepare` has fetched."""
+        return self._outputs.popleft()
+
+    def step(self, x: Array, t: Array, rate: float) -> Entry:
+        """Forward, loss, backward, clip and update in one submission."""
+        trainer, net = self.trainer, self.trainer.net
+        net.layers[0].check_values(x)
+        place = trainer.batch, trainer.step, trainer.samples, net.step
+        program = self.session.program(len(x), "train", **self._training(t))
+        program.write("x", x)
+        program.write("t", t)
+        program.write_step(step_block(net.seed, net.step, rate, self._slot))
+        program.run(PARTS)
+        entry = Entry(self._slot, len(x), place)
+        self._slot = (self._slot + 1) % RING
+        net.step += 1
+        self.pending.append(entry)
+        self._ready = self.session.known = None  # what was fetched is old
+        return entry
+
+    def settle(self) -> list[Entry]:
+        """The steps whose losses are known now; none before they were fetched."""
+        return super().settle() if self.session.known else []
+
+    def sync(self) -> None:
+        """Put the arrays that were fetched into Python's."""
+        ready, self._ready = self._ready, None
+        if ready is None:
+            return
+        self.session.mirror.put(ready["values"])
+        optimizer = self.trainer.optimizer
+        for number, name in enumerate(slots_of(self.config)):
+            for key, arrays in optimizer.state.items():
+                np.copyto(arrays[number], ready[name][key])
+        optimizer.steps = ready["control"].done
+        self._synced = perf_counter()
+
+    # What is awaited -----------------------------------------------------------------
+
+    async def prepare(self) -> None:
+        """Fetch or load what the trainer's next step needs."""
+        what, data = self.trainer.upcoming()
+        if what == "batch":
+            rows, t = data
+            await self.session.load(rows, "train", **self._training(t))
+            await self.session.device.room()
+            if len(self.pending) >= UNREAD or perf_counter() - self._looked > LOOK:
+                await self._fetch(self._stale())
+                self.trainer.settle()
+        elif what != "done" and not self._outputs:
+            await self._fetch(what != "epoch" or self._stale())
+            if data is not None:
+                await self._validate(data)
+
+    def _stale(self) -> bool:
+        spent = max(2 * LOOK, 20 * self._sync_seconds)
+        return perf_counter() - self._synced > spent
+
+    async def _fetch(self, arrays: bool) -> None:
+        session, layout = self.session, self.session.layout
+        control = await session.fetch_control()
+        if arrays or control.status:
+            start = perf_counter()
+            weights = await session.fetch("weight", layout.weights)
+            states = await session.fetch("state", layout.states)
+            ready = {"control": control, "values": weights | states}
+            for name in slots_of(self.config):
+                ready[name] = await session.fetch(f"slot.{name}", layout.weights)
+            self._ready = ready
+            self._sync_seconds = perf_counter() - start
+        self._looked = perf_counter()
+
+    async def _validate(self, x: Array) -> None:
+        for at in range(0, len(x), CHUNK):
+            self._outputs.append(await self.session.run_forward(x[at : at + CHUNK]))
+
+    def _training(self, t: Array) -> dict[str, Any]:
+        row = self.trainer.loss_row
+        return {"loss_row": row, "classes": t.dtype.kind == "i", "config": self.config}
+
+
+async def open_session(net, precision: str, devices: str) -> AsyncSession:
+    """A session on the page's GPU. Raises DeviceError that says why there is none."""
+    if devices not in DEVICES:
+        raise ConfigError(f"init_gpu: {known(devices, DEVICES, 'devices')}")
+    return AsyncSession(net, await browser.opened(), precision)
+
+
+async def events(trainer) -> AsyncIterator:
+    """The events of a Trainer whose network is on the page's GPU.
+
+    A device that is lost is opened again with what the last sync brought, and training
+    goes on; the session's `notice` says so.
+    """
+    engine, run = trainer.engine, trainer.run()
+    session = engine.session
+    try:
+        while True:
+            try:
+                await engine.prepare()
+                event = next(run, None)
+            except DeviceLost:
+                engine.pending.clear()
+                await session.recover()
+                run = trainer.run()
+                continue
+            if event is None:
+                return
+            yield event
+    finally:
+        session.training = False

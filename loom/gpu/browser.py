@@ -1,0 +1,201 @@
+"""Runs GPU programs in a page through web/webgpu.mjs; whatever reads is awaited.
+
+The JavaScript module is Pyodide's `loom_webgpu`, which web/runtime.mjs registers. Like
+`loom.gpu.native` it knows no layer: programs go over once, as JSON, and each pass is
+one call. What a session adds on top is in `loom.gpu.asynchronous`.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pyodide.ffi import JsException
+
+from loom.errors import DeviceError
+from loom.gpu.program import PERSISTENT, Limits, Program, Tensor
+from loom.gpu.store import DeviceLost, Store
+
+DTYPES = {"f32": np.float32, "f16": np.float16, "u32": np.uint32}
+_opened: list["Device"] = []
+
+
+@dataclass(frozen=True)
+class Handle:
+    """A buffer on the device."""
+
+    number: int
+    size: int
+
+
+async def opened() -> "Device":
+    """The page's device, opened once; a new one where it was lost.
+
+    Raises DeviceError that says why there is none.
+    """
+    if not _opened or _opened[0].lost:
+        try:
+            import loom_webgpu
+        except ImportError:
+            raise DeviceError(
+                "this page did not load Loom through web/loom.mjs, which brings what "
+                "runs GPU programs. Load it so, or use the CPU."
+            ) from None
+        _opened[:] = [Device(await waited(loom_webgpu.open()))]
+    return _opened[0]
+
+
+class Device:
+    """WebGPU's device: memory, and programs put on it.
+
+    Attributes:
+        limits: program.Limits of it.
+        info: {vendor, architecture, device, description, software}.
+    """
+
+    def __init__(self, raw):
+        self.raw = raw
+        found = json.loads(raw.describe())
+        self.info = found["info"]
+        if not self.info["device"]:  # browsers tell as little as they can
+            words = self.info["description"], self.info["vendor"]
+            self.info["device"] = next(filter(None, words), "unknown")
+        limits, features = found["limits"], found["features"]
+        self.limits = Limits(
+            buffer=int(limits["maxBufferSize"]),
+            binding=int(limits["maxStorageBufferBindingSize"]),
+            groups=int(limits["maxComputeWorkgroupsPerDimension"]),
+            invocations=int(limits["maxComputeInvocationsPerWorkgroup"]),
+            shared=int(limits["maxComputeWorkgroupStorageSize"]),
+            alignment=int(limits["minStorageBufferOffsetAlignment"]),
+            **{name: name in features for name in ("f16", "subgroups", "timestamps")},
+            vendor=self.info["vendor"].lower(),
+            software=self.info["software"],
+        )
+
+    @property
+    def lost(self) -> bool:
+        """It answers no more."""
+        return bool(self.raw.lost)
+
+    @property
+    def live_bytes(self) -> int:
+        """Of all buffers that were made and not freed."""
+        return int(self.raw.liveBytes)
+
+    def buffer(self, nbytes: int, label: str = "") -> Handle:
+        """A zeroed buffer."""
+        return Handle(called(self.raw.buffer, nbytes, label), nbytes)
+
+    def free(self, buffer: Handle) -> None:
+        """Give a buffer's memory back."""
+        self.raw.free(buffer.number)
+
+    def write(self, buffer: Handle, offset: int, data: np.ndarray | bytes) -> None:
+        """Queue a write."""
+        called(self.raw.write, buffer.number, offset, _bytes(data))
+
+    async def read(self, buffer: Handle, offset: int, nbytes: int) -> np.ndarray:
+        """Bytes of a buffer, after all that was submitted before; uint8."""
+        return _array(await waited(self.raw.read(buffer.number, offset, nbytes)))
+
+    async def load(self, program: Program, store: Store) -> "Executable":
+        """The program with its buffers, pipelines and bind groups on this device."""
+        kept = [row for row in program.buffers if row.role in PERSISTENT]
+        names = {row.name: store.get(row).number for row in kept}
+        text = json.dumps(program.to_dict())
+        handle = await waited(self.raw.load(text, json.dumps(names)))
+        return Executable(self, program, handle)
+
+    async def room(self) -> None:
+        """Wait while too many submissions are on their way."""
+        await waited(self.raw.room())
+
+    def destroy(self) -> None:
+        """Close the device; everything on it is lost."""
+        self.raw.destroy()
+
+
+class Executable:
+    """A program on the device: write inputs, run passes, await outputs."""
+
+    def __init__(self, device: Device, program: Program, handle: int):
+        self.device, self.program, self.handle = device, program, handle
+        self._open = True
+
+    def write(self, name: str, values: np.ndarray) -> None:
+        """Set an input."""
+        t = self.program.inputs[name]
+        array = np.ascontiguousarray(values, DTYPES[t.dtype])
+        if array.size != t.size:
+            raise ValueError(f"input {name}: {array.shape} for {t.shape}")
+        called(self.device.raw.set, self.handle, name, t.start, _bytes(array))
+
+    def write_step(self, block: bytes) -> None:
+        """Set the step block, where the program has one."""
+        if any(row.role == "step" for row in self.program.buffers):
+            called(self.device.raw.set, self.handle, "step", 0, _bytes(block))
+
+    def take(self, name: str, other: "Executable") -> None:
+        """Copy an input from another program's of the same shape."""
+        called(self.device.raw.take, self.handle, name, other.handle)
+
+    def run(self, parts: Iterable[str]) -> None:
+        """Run passes in one submission."""
+        called(self.device.raw.run, self.handle, " ".join(parts))
+
+    async def outputs(self, parts: Iterable[str], reads: tuple[str, ...]) -> list:
+        """Run passes in one submission; the outputs asked for, as new arrays."""
+        raw = self.device.raw
+        promise = raw.runAndRead(self.handle, " ".join(parts), " ".join(reads))
+        data, at, out = _array(await waited(promise)), 0, []
+        for name in reads:
+            t = self.program.outputs[name]
+            out.append(_values(data, at, t))
+            at += -(-t.nbytes // 8) * 8
+        return out
+
+    def own_bytes(self) -> int:
+        """Bytes of its buffers, those of the store not counted."""
+        return self.program.nbytes() - self.program.nbytes(*PERSISTENT)
+
+    def close(self) -> None:
+        """Free its buffers; those of the store stay."""
+        if self._open:
+            self._open = False
+            self.device.raw.close(self.handle)
+
+
+def called(function, *arguments) -> Any:
+    """A call into JavaScript, its failure as DeviceError or DeviceLost."""
+    try:
+        return function(*arguments)
+    except JsException as error:
+        raise _failure(error) from None
+
+
+async def waited(promise) -> Any:
+    """A promise's value, its failure as DeviceError or DeviceLost."""
+    try:
+        return await promise
+    except JsException as error:
+        raise _failure(error) from None
+
+
+def _failure(error: JsException) -> DeviceError:
+    lost = getattr(error, "kind", "") == "DeviceLost"
+    return (DeviceLost if lost else DeviceError)(str(error.message))
+
+
+def _bytes(data: np.ndarray | bytes) -> memoryview:
+    return memoryview(data).cast("B")
+
+
+def _array(data) -> np.ndarray:
+    return np.frombuffer(data.to_bytes(), np.uint8)
+
+
+def _values(data: np.ndarray, at: int, t: Tensor) -> np.ndarray:
+    values = data[at : at + t.nbytes].view(DTYPES[t.dtype]).reshape(t.shape)
+    return values.astype(np.float32)
