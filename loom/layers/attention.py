@@ -18,7 +18,7 @@ from loom.linalg import matmul, row_sum
 
 
 class MultiHeadAttention(Parted):
-    """Every step of a sequence attends to every step (of before, if causal).
+    """Each step of a sequence attends to all steps, or if causal to none after it.
 
         q, k, v = x W_q + b_q, x W_k + b_k, x W_v + b_v, each split into N heads of
                   d = D / N features; rotary positions turn q and k

@@ -5,6 +5,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import loom
 from loom.errors import FormatError, InputError, ShapeError
@@ -151,3 +153,23 @@ def test_unknown_fields_are_refused(case):
     ):
         with pytest.raises(loom.ConfigError, match=r"unknown field '[Cc]olour'"):
             read(config)
+
+
+HOSTILE = [0, -1, 1, 2, 3, 0.5, 2**31 - 1, 2**31, 1e308, float("nan"), True, None]
+HOSTILE += ["", "x", "none", [], [1], [1, 2], [[1]], [None], ["x"], [float("inf")], {}]
+
+
+@each_case
+@given(data=st.data())
+def test_any_configuration_is_a_layer_or_an_error_of_ours(case, data):
+    layer = case.layer
+    names = [row.wire for row in (*layer.fields, *layer.derived)]
+    names += [row.wire for row in (*layer.weights, *layer.statistics)]
+    values = st.dictionaries(st.sampled_from(names or ["X"]), st.sampled_from(HOSTILE))
+    config = {"Type": layer.code} | data.draw(values)
+    try:
+        made = layer_from_wire(config)
+    except loom.LoomError:
+        return
+    assert made.code == layer.code
+    assert repr(layer_from_wire(made.wire_config(arrays=False))) == repr(made)
