@@ -12,6 +12,7 @@ import hashlib
 import io
 import re
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,14 @@ TARGET = Path(__file__).parents[1] / "loom" / "data"
 
 
 def digits() -> bytes:
-    """A row an image: 64 pixels 0..16, then the label; a byte each."""
+    """Every image's first pixel (0..16), then its second, ..., then the labels.
+
+    A byte each, deflated: a tenth smaller than what the wheel makes of whole images.
+    """
     pixels, labels = datasets.load_digits(return_X_y=True)
-    return np.column_stack([pixels, labels]).astype(np.uint8).tobytes()
+    values = np.vstack([pixels.T, labels]).astype(np.uint8).tobytes()
+    deflate = zlib.compressobj(9, zlib.DEFLATED, 15, 9, zlib.Z_FILTERED)
+    return deflate.compress(values) + deflate.flush()
 
 
 def table(bunch, names: list[str], target: str) -> bytes:
@@ -50,7 +56,7 @@ def alice(path: str) -> bytes:
 def main() -> None:
     """Write every file and print its digest."""
     files = {
-        "digits.u8": digits(),
+        "digits.z": digits(),
         "iris.csv": table(
             iris := datasets.load_iris(), list(iris.target_names), "species"
         ),

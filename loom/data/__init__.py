@@ -4,6 +4,7 @@ Sources and licences: ATTRIBUTION.md beside this file. Everything here needs Num
 and draws from `loom.random`, so it gives the same arrays in a browser page.
 """
 
+import zlib
 from importlib.resources import files
 
 import numpy as np
@@ -37,9 +38,10 @@ def digits() -> Pair:
 
     Shapes: images (1797, 8, 8) float32 in 0..1, labels (1797,) 0..9.
     """
-    rows = np.frombuffer(_bytes("digits.u8"), np.uint8).reshape(-1, 65)
-    images = rows[:, :64].reshape(-1, 8, 8) / np.float32(16)
-    return images, rows[:, 64].astype(np.int64)
+    values = np.frombuffer(zlib.decompress(_bytes("digits.z")), np.uint8)
+    *pixels, labels = values.reshape(65, -1)
+    images = np.stack(pixels, axis=1).reshape(-1, 8, 8) / np.float32(16)
+    return images, labels.astype(np.int64)
 
 
 def iris() -> Table:
