@@ -15,6 +15,7 @@ Array = np.ndarray
 Position = tuple[int, int, int]
 DEFAULT_CYCLE = ("scaled_relu", "sigmoid", "tanh", "softplus", "leaky_relu")
 MAX_LAYERS = 1_000_000
+LARGE = 1 << 28  # bytes; below this nobody asks how much memory is free
 MAX_SEED = 2**53 - 1  # the greatest whole number that JavaScript keeps exactly
 
 
@@ -144,6 +145,7 @@ class Grid:
                     f"{source}. Data flows row by row, column by column."
                 )
         self._check_neighbours(index, new)
+        self._check_room(where, new)
         new.initialize(self.seed, self._dtype)
         self.layers[index] = new
         self._chosen.add(index)
@@ -216,6 +218,20 @@ class Grid:
                 index + 1, new.output_shape(taken), self.layers[index + 1], new
             )
 
+    def _check_room(self, where: str, new: Layer) -> None:
+        """ConfigError when there is no memory to draw a large layer's parameters.
+
+        Linux grants more than there is, and ends the process that takes it.
+        """
+        need = 2 * np.dtype(self._dtype).itemsize * new.parameter_count()
+        free = available_memory() if need > LARGE else None
+        if free is not None and need > free:
+            raise ConfigError(
+                f"{where} {type(new).__name__}: its {new.parameter_count():,} "
+                f"parameters need {need / 1e9:.1f} GB to be drawn, and "
+                f"{free / 1e9:.1f} GB are free. Make the layer smaller."
+            )
+
     def _arriving(self, index: int) -> Shape:
         """The sample shape that arrives at a layer, before the layer reshapes it."""
         known = self._shapes
@@ -282,6 +298,18 @@ def _from_wire(config: dict | str) -> Layer:
         except (ValueError, RecursionError) as error:
             raise ConfigError(f"expected a configuration as JSON: {error}.") from None
     return layer_from_wire(config)
+
+
+def available_memory() -> int | None:
+    """Bytes that can be taken without ending a process; None where no one says."""
+    try:
+        with open("/proc/meminfo") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
 
 
 def integer(value: Any, where: str, low: int, high: int) -> int:

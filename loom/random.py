@@ -14,6 +14,8 @@ _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = 0x9E3779B9, 0xBB67AE85
 _LOW, _SHIFT = np.uint64(0xFFFFFFFF), np.uint64(32)
 
+_PART = 1 << 14  # blocks at a time: their temporaries stay in the cache
+
 # Purposes keep streams of one seed apart: the last counter word.
 INITIALISE, SHUFFLE, DROPOUT, DATA = 0, 1, 2, 3
 
@@ -37,17 +39,23 @@ def philox(key: tuple[int, int], c0, c1, c2, c3) -> tuple[np.ndarray, ...]:
 def words(seed: int, count: int, *, step=0, stream=0, purpose=DATA) -> np.ndarray:
     """`count` uint32 words of the stream (seed, step, stream, purpose)."""
     key = (seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF)
-    blocks = np.arange(-(-count // 4), dtype=np.uint64)
-    lanes = philox(key, blocks, step & 0xFFFFFFFF, stream & 0xFFFFFFFF, purpose)
-    shape = blocks.shape
-    out = np.stack([np.broadcast_to(lane, shape) for lane in lanes], axis=1)
-    return out.astype(np.uint32).reshape(-1)[:count]
+    total = -(-count // 4)
+    out = np.empty((total, 4), np.uint32)
+    for start in range(0, total, _PART):
+        part = out[start : start + _PART]
+        blocks = np.arange(start, start + len(part), dtype=np.uint64)
+        lanes = philox(key, blocks, step & 0xFFFFFFFF, stream & 0xFFFFFFFF, purpose)
+        for column, lane in enumerate(lanes):
+            part[:, column] = lane
+    return out.reshape(-1)[:count]
 
 
 def uniform(seed: int, shape, low=0.0, high=1.0, **stream) -> np.ndarray:
     """Float32 uniform in [low, high): 24 random bits, scaled exactly."""
     count = int(np.prod(shape))
-    unit = (words(seed, count, **stream) >> np.uint32(8)).astype(np.float32)
+    bits = words(seed, count, **stream)
+    bits >>= np.uint32(8)
+    unit = bits.astype(np.float32)
     unit *= np.float32(2.0**-24)
     if (low, high) != (0.0, 1.0):
         unit *= np.float32(high) - np.float32(low)

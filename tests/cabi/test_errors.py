@@ -139,6 +139,15 @@ def test_bad_layers(api, net, place, config, expected):
     assert expected in message(api.text("SetLayer", net, *place, config))
 
 
+def test_a_layer_larger_than_memory(api, monkeypatch):
+    monkeypatch.setattr("loom.grid.available_memory", lambda: 10**9)
+    net = api.text("NewNetwork", 2**31 - 1, 1, 1, 1, False)["handle"]
+    config = api.raw("InitDenseLayer", 2**31 - 1, 1, 0)
+    text = message(api.text("SetLayer", net, 0, 0, 0, config))
+    assert "2,147,483,648 parameters need 17.2 GB to be drawn" in text
+    api.free(net)
+
+
 def test_methods_that_are_not_there(api, net):
     assert "Did you mean" in message(api.text("GetMethodSignature", net, b"Forward"))
     text = message(api.text("GetMethodSignature", net, None))

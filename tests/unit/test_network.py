@@ -228,3 +228,20 @@ def test_values_whose_squares_overflow_are_finite_all_the_same():
     net = Network(2, 1, 1, 1)
     y, _ = net.forward_cpu([1e30, -1e30])
     np.testing.assert_allclose(y, [1.1e30, 0])
+
+
+def test_a_layer_that_memory_cannot_hold_is_refused(monkeypatch):
+    from loom import grid
+
+    monkeypatch.setattr(grid, "available_memory", lambda: 10**9)
+    net = Network(20_000, 1, 1, 1)
+    with pytest.raises(ConfigError, match=r"need 3\.2 GB to be drawn, and 1\.0 GB are"):
+        net.set_layer(0, 0, 0, Dense(20_000, 20_000))
+    net.set_layer(0, 0, 0, Dense(20_000, 10))
+
+
+def test_free_memory_is_known_or_unknown():
+    from loom import grid
+
+    free = grid.available_memory()
+    assert free is None or free > 0
