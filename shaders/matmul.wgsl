@@ -281,7 +281,8 @@ fn rows(
     }
 }
 
-// A thread has 4 x 4 values of y. Without VEC, whatever the steps.
+//: if !VEC
+// A thread has 4 x 4 values of y.
 @compute @workgroup_size(64)
 fn plain(
     @builtin(workgroup_id) group: vec3u,
@@ -322,6 +323,7 @@ fn plain(
         write(base_y + (m0 + r) * p.ldy + n0, n0, sums[r]);
     }
 }
+//: end
 
 fn finish(v: f32, s: f32) -> f32 {
     //: if SLOPE == NONE
