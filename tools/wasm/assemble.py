@@ -150,6 +150,26 @@ def _write_generated(target: Path) -> None:
     sizes = {f"runtime/{name}": (runtime / name).stat().st_size for name in loaded}
     listing = {"version": __version__, "files": sizes}
     (target / "files.json").write_text(json.dumps(listing, indent=1))
+    _write_service_worker(target)
+
+
+def _write_service_worker(target: Path) -> None:
+    """Put what it has to keep, and a name for just that, before its source."""
+    unwanted = {".whl", ".mts", ".zip"}  # for those who load Pyodide themselves
+    files = [
+        path
+        for path in sorted(target.rglob("*"))
+        if path.is_file()
+        and path.name != "service-worker.js"
+        and (path.suffix not in unwanted or path.name in trim.START)
+    ]
+    contents = [f"{p.relative_to(target)} {sha256(p.read_bytes())}" for p in files]
+    script = target / "service-worker.js"
+    build = {
+        "version": sha256("\n".join([*contents, script.read_text()]).encode())[:16],
+        "files": [path.relative_to(target).as_posix() for path in files],
+    }
+    script.write_text(f"const BUILD = {json.dumps(build)};\n{script.read_text()}")
 
 
 def _compress(path: Path, quality: int) -> None:

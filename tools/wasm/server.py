@@ -38,6 +38,8 @@ class Handler(SimpleHTTPRequestHandler):
         ".whl": "application/zip",
         ".json": "application/json",
         ".svg": "image/svg+xml",
+        ".pack": "application/octet-stream",
+        ".webmanifest": "application/manifest+json",
     }
 
     def send_head(self):

@@ -1,4 +1,5 @@
 // The page: loads Loom into a worker, then hands a session to each section.
+import { keepOffline } from "../offline.mjs";
 import { fromAddress, toAddress } from "./address.mjs";
 import { $, notice, show } from "./dom.mjs";
 import { Evaluation } from "./evaluation.mjs";
@@ -37,6 +38,7 @@ training.menu();
 await open(fromAddress());
 show($("loading"), false);
 document.documentElement.dataset.ready = ""; // for tests
+keepOffline();
 
 /** Take up what the address says, or the first example. */
 async function open({ example, epochs, rate, seed, run, ...rest }) {
