@@ -218,3 +218,41 @@ def test_initialisers_of_every_kind(api):
             loom.init_multi_head_attention_layer(8, 2, 4, 5)
         )
     assert init("Loom_InitFlattenLayer") == loom.init_flatten_layer()
+
+
+def test_a_convolutional_network_from_its_initialisers(api):
+    """Other layers' functions, generated, make what their classes make."""
+    import ctypes
+
+    def init(name, *arguments) -> bytes:
+        function = getattr(api.lib, f"Loom_Init{name}Layer")
+        function.restype = ctypes.c_void_p
+        pointer = function(*arguments)
+        text = ctypes.string_at(pointer)
+        api.lib.Loom_FreeCString(pointer)
+        return text
+
+    net = api.call(0, "NewNetwork", 72, 1, 1, 4, 7)[0]["handle"]
+    configs = [
+        init("Conv2D", 6, 6, 2, 3, 1, 1, 4, 1),
+        init("MaxPool2D", 2, 2, 0),
+        init("Flatten"),
+        init("Dense", 36, 5, 2),
+    ]
+    for place, config in enumerate(configs):
+        reply = api.text("SetLayer", net, 0, 0, place, config)
+        assert reply == {"status": "layer set"}
+    twin = loom.Network.from_layers(
+        [
+            loom.Conv2D(6, 6, 2, 3, padding=1, filters=4, activation="sigmoid"),
+            loom.MaxPool2D(2, 2),
+            loom.Flatten(),
+            loom.Dense(36, 5, "tanh"),
+        ],
+        (2, 6, 6),
+        seed=7,
+    )
+    x = np.random.default_rng(0).random((3, 72), np.float32)
+    y = api.run("Loom_ForwardF32", net, x, 15)
+    np.testing.assert_array_equal(y.reshape(3, 5), twin.forward_cpu(x)[0])
+    api.free(net)

@@ -136,7 +136,9 @@ static void tell_exception(void) {
     PyObject *type, *value, *trace;
     PyErr_Fetch(&type, &value, &trace);
     PyErr_NormalizeException(&type, &value, &trace);
-    PyObject *text = value ? PyObject_Repr(value) : NULL;
+    PyObject *text = NULL;
+    if (value)
+        text = PyUnicode_FromFormat("%s: %S", Py_TYPE(value)->tp_name, value);
     const char *bytes = text ? PyUnicode_AsUTF8(text) : NULL;
     fail("", bytes ? bytes : "an import failed");
     PyErr_Clear();
