@@ -119,17 +119,22 @@ class Network(Grid, AsyncMethods):
         self._rows = x.shape[0]
         caches = self._caches = []
         outputs = []
-        for layer, shape, reshape, sources, kept in self._plan:
-            if reshape:
-                x = x.reshape(-1, *shape)
-            if sources:
-                x, cache = layer.forward(x, run, *(outputs[i] for i in sources))
-            else:
-                x, cache = layer.forward(x, run)
-            caches.append(cache)
-            outputs.append(x if kept else None)
-            if watch is not None:
-                watch.append(x)
+        try:
+            for layer, shape, reshape, sources, kept in self._plan:
+                if reshape:
+                    x = x.reshape(-1, *shape)
+                if sources:
+                    x, cache = layer.forward(x, run, *(outputs[i] for i in sources))
+                else:
+                    x, cache = layer.forward(x, run)
+                caches.append(cache)
+                outputs.append(x if kept else None)
+                if watch is not None:
+                    watch.append(x)
+        except (InputError, ShapeError) as error:
+            self._caches = None
+            place = self.position(len(caches))
+            raise type(error)(f"layer {place} {error}") from None
         return x
 
     @python_only

@@ -183,5 +183,5 @@ def _channels(x: Array) -> tuple[tuple[int, ...], Shape]:
 def _too_few(shape: Shape) -> str:
     return (
         "BatchNorm: expected at least 2 values of each channel in training, "
-        f"got 1 (x of shape {shape}). Train with larger batches."
+        f"got 1 (x of shape {shape}). Choose a batch size that leaves no batch of one."
     )

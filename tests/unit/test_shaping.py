@@ -139,20 +139,21 @@ REFUSED = [
     (
         lambda: forward(Embedding(7, 2), [[1, 2], [3.5, 0]]),
         InputError,
-        "Embedding: expected whole token ids from 0 to 6, got 3.5 at index (1, 0). Set "
-        "vocabulary_size, or check the tokens.",
+        "layer (0, 0, 0) Embedding: expected whole token ids from 0 to 6, got 3.5 at "
+        "index (1, 0). Set vocabulary_size, or check the tokens.",
     ),
     (
         lambda: forward(Embedding(7, 2), [[-1, 7]]),
         InputError,
-        "Embedding: expected whole token ids from 0 to 6, got -1.0 at index (0, 0). "
-        "Set vocabulary_size, or check the tokens.",
+        "layer (0, 0, 0) Embedding: expected whole token ids from 0 to 6, got -1.0 at "
+        "index (0, 0). Set vocabulary_size, or check the tokens.",
     ),
     (
         lambda: forward(Embedding(7, 2), [[3e38]]),
         InputError,
-        f"Embedding: expected whole token ids from 0 to 6, got {np.float32(3e38)} at "
-        "index (0, 0). Set vocabulary_size, or check the tokens.",
+        "layer (0, 0, 0) Embedding: expected whole token ids from 0 to 6, got "
+        f"{np.float32(3e38)} at index (0, 0). Set vocabulary_size, or check the "
+        "tokens.",
     ),
     (
         lambda: Embedding(2**24 + 1, 4),
@@ -216,10 +217,20 @@ REFUSED = [
             np.ones((1, 4), np.float32), training=True
         ),
         ShapeError,
-        "BatchNorm: expected at least 2 values of each channel in training, got 1 (x "
-        "of shape (1, 4)). Train with larger batches.",
+        "layer (0, 0, 0) BatchNorm: expected at least 2 values of each channel in "
+        "training, got 1 (x of shape (1, 4)). Choose a batch size that leaves no batch "
+        "of one.",
     ),
 ]
+
+
+def test_a_refused_pass_leaves_nothing_to_go_back_through():
+    net = Network.stack(Embedding(5, 2), Dense(2, 1), input_shape=3, seed=1)
+    net.forward_cpu([[0, 1, 2]])
+    with pytest.raises(InputError):
+        net.forward_cpu([[0, 1, 9]])
+    with pytest.raises(ConfigError, match="run forward_cpu first"):
+        net.backward_cpu(np.ones((1, 3, 1)))
 
 
 @pytest.mark.parametrize(("call", "kind", "text"), REFUSED)
