@@ -216,14 +216,16 @@ def run(
 ) -> dict[str, Any]:
     """Measure all cases, print the table, and write loom-bench.json and .svg.
 
-    `folder` None writes nothing. The result is what the JSON file holds.
+    `quick` cuts the shapes and writes loom-bench-quick instead. `folder` None writes
+    nothing. The result is what the JSON file holds.
     """
     chosen = [case for case in CASES if (only or "").lower() in case.name.lower()]
     if not chosen:
         names = ", ".join(case.name.partition(",")[0] for case in CASES)
         raise ConfigError(f"no line has {only!r} in its name. Known: {names}.")
-    if folder is not None:
-        check_writable(folder / "loom-bench.json")
+    path = folder / f"loom-bench{'-quick' * quick}" if folder is not None else None
+    if path is not None:
+        check_writable(path.with_suffix(".json"))
     report, why_not = adapter()
     name = report["name"] if report else f"no GPU ({why_not})"
     if not quiet:
@@ -250,8 +252,8 @@ def run(
         "gpu_missing": why_not,
         "rows": [row.to_json() for row in rows],
     }
-    if folder is not None:
-        _write(folder, result, rows, name, quiet)
+    if path is not None:
+        _write(path, result, rows, name, quiet)
     return result
 
 
@@ -281,9 +283,9 @@ def _three(pair: tuple[float, float], width: int) -> str:
     )
 
 
-def _write(folder: Path, result: dict, rows: list[Figures], name: str, quiet) -> None:
+def _write(path: Path, result: dict, rows: list[Figures], name: str, quiet) -> None:
     text = json.dumps(result, indent=1, allow_nan=False, default=str)
-    write_atomic(folder / "loom-bench.json", text.encode())
+    write_atomic(path.with_suffix(".json"), text.encode())
     series = {"CPU": [sum(row.cpu) for row in rows]}
     if any(row.gpu for row in rows):
         series[f"GPU: {name}"] = [sum(row.gpu) if row.gpu else None for row in rows]
@@ -295,6 +297,6 @@ def _write(folder: Path, result: dict, rows: list[Figures], name: str, quiet) ->
             for label, values in series.items()
         },
     )
-    write_atomic(folder / "loom-bench.svg", chart.encode())
+    write_atomic(path.with_suffix(".svg"), chart.encode())
     if not quiet:
-        say(f"\nwrote {folder / 'loom-bench.json'} and {folder / 'loom-bench.svg'}")
+        say(f"\nwrote {path.with_suffix('.json')} and {path.with_suffix('.svg')}")

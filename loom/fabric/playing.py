@@ -66,7 +66,7 @@ def bench(
     ] = False,
     only: Annotated[str | None, typer.Option(help="Lines whose name has this.")] = None,
     out: Annotated[
-        Path, typer.Option(help="The folder of loom-bench.json and loom-bench.svg.")
+        Path, typer.Option(help="The folder for loom-bench.json and .svg.")
     ] = Path(),
     as_json: AsJson = False,
 ) -> None:

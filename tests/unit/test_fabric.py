@@ -222,14 +222,16 @@ def test_bench_writes_json_and_a_chart(folder, monkeypatch):
     assert "GPU: no GPU (no GPU was found)" in text
     lines = [line for line in text.splitlines() if "Norm" in line]
     assert len(lines) == 3
-    values = json.loads((folder / "loom-bench.json").read_text())
+    values = json.loads((folder / "loom-bench-quick.json").read_text())
     assert values["gpu"] is None
     row = values["rows"][0]
     assert row["name"] == "BatchNorm"
     assert row["shape"] == [4, 16, 16, 16]
     total = row["cpu"]["forward"] + row["cpu"]["backward"]
     assert row["cpu"]["total"] == pytest.approx(total)
-    assert ElementTree.parse(folder / "loom-bench.svg").getroot().tag == f"{SVG}svg"
+    assert (
+        ElementTree.parse(folder / "loom-bench-quick.svg").getroot().tag == f"{SVG}svg"
+    )
     values = json.loads(command("bench", "--quick", "--only", "softmax", "--json"))
     assert [row["name"] for row in values["rows"]] == ["Softmax"]
     with pytest.raises(InputError, match="No such folder"):

@@ -131,7 +131,7 @@ def test_the_first_screen_has_one_sentence_two_commands_and_a_program():
 
 def test_every_path_it_names_exists():
     root = README.parent
-    for path in re.findall(
-        r"`((?:loom|tests|tools|web|bench)/[\w./]*)`", README.read_text()
-    ):
-        assert (root / path).exists(), path
+    pattern = r"`((?:loom|tests|tools|web|bench)/[\w./]*)`"
+    named = set(re.findall(pattern, README.read_text())) - {"web/dist"}  # is built
+    missing = [path for path in named if not (root / path).exists()]
+    assert not missing

@@ -1,4 +1,7 @@
-"""Demo 14: the comprehensive benchmark, on shapes that a small machine can take."""
+"""Demo 14: the comprehensive benchmark, on shapes that a small machine can take.
+
+It writes loom-bench-quick.json and .svg into the folder that it is played in.
+"""
 
 from loom.fabric import benchmark
 from loom.fabric.demos.demo import Demo, Stage
@@ -6,7 +9,7 @@ from loom.fabric.demos.demo import Demo, Stage
 
 def compare(stage: Stage) -> None:
     """Every layer on CPU and GPU; the full shapes are `loom bench`."""
-    result = benchmark.run(quick=True, folder=None, quiet=stage.quiet)
+    result = benchmark.run(quick=True, quiet=stage.quiet)
     rows = result["rows"]
     stage.figures["rows"] = rows
     stage.say()
