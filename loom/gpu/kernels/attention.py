@@ -1,10 +1,11 @@
 """Attention of heads that lie side by side in one array, and its gradient.
 
 Up to LONGEST steps the scores (B, N, T, T) are whole, and kept for the backward pass.
-Above, or where they are more than a binding holds, queries (and samples) come a few at
-a time: their scores are computed, used and overwritten, and computed once more in the
-backward pass (as Dao et al. 2022, but one tile for the whole device instead of one for
-each multiprocessor: it stays in the cache). Memory then grows linearly in T.
+Above, one kernel goes through the keys and writes no score (shaders/attention.wgsl).
+For heads of more than WIDEST features, or where the scores are more than a binding
+holds, queries (and samples) come a few at a time: their scores are computed, used and
+overwritten, and computed once more in the backward pass. Memory then grows linearly in
+T.
 """
 
 from dataclasses import dataclass
@@ -16,18 +17,22 @@ from loom.gpu.kernels.softmax import softmax, softmax_backward
 from loom.gpu.program import ITEM, Tensor
 
 LONGEST = 1024  # steps whose scores are written down whole
+WIDEST = 64  # features of a head that the kernel without scores keeps in registers
+PAIRS, QUERIES = 64, 2  # queries of its workgroup: PAIRS * QUERIES, PAIRS in backward
 CACHE = 32 << 20  # bytes of scores at a time above that
 FEW = 256  # queries that are worth more than further samples
 
 
 @dataclass(frozen=True)
 class Attended:
-    """What the backward pass needs; scores are the probabilities, if kept."""
+    """What the backward pass needs: the probabilities, or the output and lse."""
 
     qkv: Tensor
     heads: int
     causal: bool
-    scores: Tensor | None
+    scores: Tensor | None = None
+    out: Tensor | None = None
+    lse: Tensor | None = None
 
 
 def attention(b, qkv: Tensor, heads: int, causal: bool) -> tuple[Tensor, Attended]:
@@ -38,6 +43,11 @@ def attention(b, qkv: Tensor, heads: int, causal: bool) -> tuple[Tensor, Attende
     """
     batch, time, width = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
     out = b.tensor((batch, time, width))
+    if time > LONGEST and width // heads <= WIDEST:
+        lse = b.scratch((batch, heads, time)) if b.keep else None
+        overrides = {"QUERIES": QUERIES, "KEEP": b.keep}
+        _fused(b, "forward", qkv, heads, causal, [qkv], [out, lse], overrides)
+        return out, Attended(qkv, heads, causal, out=out, lse=lse)
     chunks = _chunks(b, batch, heads, time)
     p = None
     for chunk in chunks:
@@ -53,6 +63,14 @@ def attention_backward(b, dy: Tensor, cache: Attended) -> Tensor:
     qkv, heads = cache.qkv, cache.heads
     batch, time, width = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
     dqkv = b.tensor(qkv.shape)
+    if cache.lse is not None:
+        delta = b.scratch((batch, heads, time))
+        kind = (qkv, heads, cache.causal)
+        _fused(b, "delta_of", *kind, [cache.out, dy], [delta])
+        reads = [qkv, dy, cache.lse, delta]
+        _fused(b, "backward_q", *kind, reads, [dqkv])
+        _fused(b, "backward_k", *kind, reads, [dqkv])
+        return dqkv
     # The last queries come first: they see every key, so dk and dv are written whole.
     for chunk in reversed(_chunks(b, batch, heads, time)):
         part = Part(b, chunk, heads, time, width // heads, cache.causal)
@@ -81,6 +99,28 @@ def rotate(b, qkv: Tensor, heads: int, table: tuple, back: bool = False) -> None
         params=[size, width, 2 * heads, half, time],
         groups=-(-size // 256),
         overrides={"BACK": back},
+    )
+
+
+def _fused(b, entry, qkv, heads, causal, reads, writes, overrides=None) -> None:
+    """An entry of shaders/attention.wgsl."""
+    batch, time, width = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
+    d = width // heads
+    overrides = {"QUERIES": 1} if overrides is None else overrides
+    if entry == "delta_of":
+        blocks, groups = 1, batch * heads * time
+        spread = -(-groups // 128)
+    else:
+        blocks = -(-time // (PAIRS * overrides["QUERIES"]))
+        spread = groups = batch * heads * blocks
+    b.dispatch(
+        "attention",
+        entry,
+        reads=reads,
+        writes=writes,
+        params=[time, heads, groups, blocks, d**-0.5],
+        groups=spread,
+        overrides=overrides | {"D": d, "CAUSAL": causal, "VEC": d % 4 == 0},
     )
 
 
