@@ -14,10 +14,11 @@
 //            over x and y; rows (ceil(M / RM) * ceil(N / 32), 1, outer * inner);
 //            plain: a thread for 4 x 4 values, z outer * inner;
 //            combine: a thread for four values of a row
-// Overrides: those of the tile; VEC reads and writes four (K, N, and M with TA, starts
-//            and strides multiples of 4); RM the rows of a of a workgroup of `rows`, 1
-//            or a multiple of 4; WIDE: y is f32 whatever is stored; ACTIVATION, SLOPE:
-//            rows of the table.
+// Overrides: those of the tile; VEC reads a and b in fours (strides and starts multiples
+//            of 4, and K, or zeros behind what lies along k); VEC_Y the other arrays (N,
+//            strides and starts); RM the rows of a of a workgroup of `rows`, 1 or a
+//            multiple of 4; WIDE: y is f32 whatever is stored; ACTIVATION, SLOPE: rows of
+//            the table.
 //
 // Edge tiles read the last row or column again instead of guarding: what that gives is
 // not stored. Only k is guarded, with zeros.
@@ -29,6 +30,7 @@ override RM: u32 = 8u;
 override TA: bool = false;
 override TB: bool = false;
 override VEC: bool = false;
+override VEC_Y: bool = false;
 override SPLIT: bool = false;
 override BIAS: bool = false;
 override KEEP: bool = false;
@@ -60,19 +62,24 @@ struct Params {
 
 //: if VEC
 alias In = vec4<stored>;
+//: else
+alias In = stored;
+//: end
+//: if VEC_Y
+alias Side = vec4<stored>;
 alias Result = vec4<Out>;
 alias Part = vec4f;
 //: else
-alias In = stored;
+alias Side = stored;
 alias Result = Out;
 alias Part = f32;
 //: end
 @group(0) @binding(0) var<storage, read> a: array<In>;
 @group(0) @binding(1) var<storage, read> b: array<In>;
-@group(0) @binding(2) var<storage, read> bias: array<In>;
-@group(0) @binding(3) var<storage, read> saved: array<In>;
+@group(0) @binding(2) var<storage, read> bias: array<Side>;
+@group(0) @binding(3) var<storage, read> saved: array<Side>;
 @group(0) @binding(4) var<storage, read_write> y: array<Result>;
-@group(0) @binding(5) var<storage, read_write> before: array<In>;
+@group(0) @binding(5) var<storage, read_write> before: array<Side>;
 @group(0) @binding(8) var<uniform> p: Params;
 
 // What `combine` reads in a's place.
@@ -120,9 +127,9 @@ fn read_b(start: u32, k: u32, end: u32, room: u32) -> vec4f {
     //: end
 }
 
-// The last place from which four values (or one) can be read.
+// The last place from which values are read: fours may end beyond the matrix.
 fn last(size: u32, across: bool) -> u32 {
-    if (VEC && across) { return size - 4u; }
+    if (VEC && across) { return (size - 1u) / 4u * 4u; }
     return size - 1u;
 }
 
@@ -335,7 +342,7 @@ fn finish(v: f32, s: f32) -> f32 {
 
 // The products of one row from column n on, to y from `at` on.
 fn write(at: u32, n: u32, product: vec4f) {
-    //: if VEC
+    //: if VEC_Y
     if (n >= p.n) { return; }
     let i = at / 4u;
     //: if SPLIT
@@ -349,7 +356,7 @@ fn write(at: u32, n: u32, product: vec4f) {
     v += vec4f(bias[n / 4u]);
     //: end
     //: if KEEP
-    before[i] = In(v);
+    before[i] = Side(v);
     //: end
     //: if ACTIVATION != LINEAR || SLOPE != NONE
     var s = vec4f();
@@ -375,7 +382,7 @@ fn write(at: u32, n: u32, product: vec4f) {
             v += f32(bias[n + c]);
             //: end
             //: if KEEP
-            before[at + c] = In(v);
+            before[at + c] = Side(v);
             //: end
             var s = 0.0;
             //: if SLOPE != NONE
@@ -405,7 +412,7 @@ fn combine(
     var total = vec4f();
     for (var s = 0u; s < p.splits; s++) {
         let start = at + s * step;
-        //: if VEC
+        //: if VEC_Y
         total += part[start / 4u];
         //: else
         total += vec4f(part[start], part[start + min(1u, p.n - 1u - n)],

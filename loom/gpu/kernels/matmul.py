@@ -1,6 +1,6 @@
 """Matrix products: which kernel of shaders/matmul.wgsl, which tile, how many splits.
 
-A product of few rows goes to `rows`, all others to `tiled` in one of the tiles; where
+A product of few rows goes to `rows`, all others to `tiled` in a tile of tiles.py; where
 unrolled text takes seconds to compile, all go to `plain`. Where the tiles of a long sum
 are too few for the device, they split along k and `combine` adds the parts, always in
 the same order.
@@ -10,69 +10,11 @@ from dataclasses import dataclass
 from math import prod
 
 from loom.activations import activation as row_of
+from loom.gpu.kernels.tiles import Tile, choose, round_up
 from loom.gpu.program import Tensor
 
 LINEAR, NONE = 5, 255
-PROCESSORS = 132  # multiprocessors of a large GPU
-SHORTEST = 64  # steps of k that a split is worth
-STARTING = 48  # steps of k that beginning and ending a tile take as long as
-ADDING, COMBINING = 100, 400_000  # what adding a value takes, and one more dispatch
-
-
-@dataclass(frozen=True)
-class Tile:
-    """What a workgroup computes, bm x bn, bk at a time, tm x tn each thread.
-
-    slots is how many workgroups a multiprocessor needs at a time to be busy, speed how
-    fast it then computes, the fastest tile being 1.
-    """
-
-    bm: int
-    bn: int
-    bk: int
-    tm: int
-    tn: int
-    stages: int
-    slots: int = 1
-    speed: float = 1.0
-
-    @property
-    def shared(self) -> int:
-        """Bytes of workgroup memory."""
-        return 4 * self.stages * self.bk * (self.bm + self.bn)
-
-    @property
-    def threads(self) -> int:
-        """Invocations of a workgroup."""
-        return self.bm // self.tm * self.bn // self.tn
-
-    def count(self, m: int, n: int) -> int:
-        """Tiles that cover (m, n)."""
-        return -(-m // self.bm) * -(-n // self.bn)
-
-    def overrides(self) -> dict[str, int]:
-        """The shader's."""
-        return {
-            "BM": self.bm,
-            "BN": self.bn,
-            "BK": self.bk,
-            "TM": self.tm,
-            "TN": self.tn,
-            "STAGES": self.stages,
-        }
-
-
-TILES = (
-    Tile(128, 256, 16, 8, 16, 1, slots=1, speed=1.0),
-    Tile(128, 256, 8, 8, 16, 1, slots=1, speed=0.88),
-    Tile(128, 128, 32, 8, 8, 1, slots=2, speed=0.93),
-    Tile(128, 128, 16, 8, 8, 1, slots=2, speed=0.8),
-    Tile(64, 128, 16, 8, 8, 1, slots=3, speed=0.9),
-    Tile(128, 64, 16, 8, 8, 1, slots=3, speed=0.88),
-    Tile(64, 64, 16, 8, 4, 2, slots=4, speed=0.75),
-    Tile(32, 64, 16, 4, 4, 2, slots=3, speed=0.6),
-)
-SMALLEST = TILES[-1]
+PADDED_FROM = 2**29  # multiply-adds that are worth padding ragged matrices
 
 
 @dataclass(frozen=True)
@@ -219,22 +161,27 @@ def product(
     outer, inner = batch
     if not m * n * outer * inner:
         return
-    steps = [*a.steps, *w.steps, *y.steps, k, n] + [m] * transpose_a
-    vec = all(step % 4 == 0 for step in steps)
     free = tile is None and splits == 0
     plain = free and slow_compiler(b.limits)
-    few = free and not plain and few_rows(m, n, k, transpose_a)
+    vec = _in_fours(a, k, transpose_a) and _in_fours(w, k, not transpose_b)
     vec = vec and not plain
+    if not vec and not plain and batch == (1, 1) and m * n * k >= PADDED_FROM:
+        a = _padded(b, a, (k, m) if transpose_a else (m, k))
+        w = _padded(b, w, (n, k) if transpose_b else (k, n))
+        vec = True
+    few = free and not plain and few_rows(m, n, k, transpose_a)
     if plain:
         splits = 1
     elif not few:
-        chosen = choose(b.limits, m, n, k, outer * inner)
+        way = (1 if transpose_b else 0) if vec else 2
+        chosen = choose(b.limits, m, n, k, outer * inner, way)
         tile = tile or chosen[0]
         splits = splits or chosen[1]
     else:
         splits = 1
     wide = {"WIDE": True} if y.tensor.dtype == "f32" and b.stored == "f16" else {}
     kind = {"TA": transpose_a, "TB": transpose_b, "VEC": vec}
+    kind["VEC_Y"] = n % 4 == 0 and all(step % 4 == 0 for step in y.steps)
     kind = {name: True for name, on in kind.items() if on}
 
     def params(groups: int, start: int, target: Operand, k_split: int) -> list:
@@ -280,6 +227,8 @@ def product(
     if count * splits > b.limits.groups:
         raise ValueError(f"matmul: {splits} splits of {count} products")
     part = b.scratch((splits, count, m, n), "parts")
+    kind.pop("VEC_Y", None)
+    kind |= {"VEC_Y": True} if n % 4 == 0 else {}
     b.dispatch(
         "matmul",
         "tiled",
@@ -290,6 +239,28 @@ def product(
         overrides=overrides | kind | {"SPLIT": True},
     )
     combine(b, part, y, (m, n), splits, epilogue, batch)
+
+
+def _in_fours(operand: Operand, k: int, across: bool) -> bool:
+    """Whether it can be read in fours; what lies along k must also end with a four."""
+    return all(n % 4 == 0 for n in operand.steps) and (across or k % 4 == 0)
+
+
+def _padded(b, x: Operand, shape: tuple[int, int]) -> Operand:
+    """The matrix of `shape` with rows that can be read in fours and end in zeros."""
+    rows, columns = shape
+    if x.row % 4 == 0 and x.start % 4 == 0 and columns % 4 == 0:
+        return x
+    padded = round_up(columns, 4)
+    y = b.tensor((rows, padded), label="padded")
+    b.dispatch(
+        "pad",
+        reads=[x.tensor],
+        writes=[y],
+        params=[y.size, columns, padded, x.row, x.start],
+        groups=-(-y.size // 256),
+    )
+    return Operand(y, padded)
 
 
 def combine(
@@ -306,7 +277,7 @@ def combine(
     count = outer * inner * m * -(-n // 4)
     wide = y.tensor.dtype == "f32" and b.stored == "f16"
     vec = all(step % 4 == 0 for step in (*y.steps, n))
-    kind = {"VEC": vec, "WIDE": wide}
+    kind = {"VEC_Y": vec, "WIDE": wide}
     rows = [m, n, 0, count, 0, 0, y.row, inner, 0, 0, 0, splits, 0, 0, 0, 0]
     rows += [y.start, y.outer, y.inner]
     b.dispatch(
@@ -329,41 +300,3 @@ def spread(b, groups: int) -> tuple[int, int]:
 def few_rows(m: int, n: int, k: int, transpose_a: bool) -> bool:
     """Whether `rows` is the faster kernel."""
     return not transpose_a and m <= 64 and k >= 32
-
-
-def choose(limits, m: int, n: int, k: int, batch: int) -> tuple[Tile, int]:
-    """The tile and the number of splits along k, by an estimate of the time."""
-    if limits.software:
-        # Compiling costs more than computing there: one tile for all.
-        return SMALLEST, 1 if batch > 1 or k < 512 else 2
-    most = max(1, min(k // SHORTEST, 64))
-    options = [
-        (tile, 2**i)
-        for tile in TILES
-        if tile.shared <= limits.shared and tile.threads <= limits.invocations
-        for i in range(7)
-        if 2**i <= most
-    ]
-    return min(options, key=lambda option: _time(*option, m, n, k, batch))
-
-
-def _time(tile: Tile, splits: int, m: int, n: int, k: int, batch: int) -> float:
-    """Estimated time of a product, in multiply-adds of one multiprocessor.
-
-    Workgroups fill the device's slots, round after round; in the last round few of them
-    compute hardly slower than many. Splitting along k gives more and shorter ones, and
-    their parts have to be added.
-    """
-    groups = tile.count(m, n) * batch * splits
-    rounds, rest = divmod(groups, PROCESSORS * tile.slots)
-    last = max(-(-rest // PROCESSORS), tile.slots / 2) if rest else 0
-    steps = round_up(-(-k // splits), tile.bk) + STARTING
-    busy = (rounds * tile.slots + last) * tile.bm * tile.bn * steps / tile.speed
-    if splits == 1:
-        return busy
-    return busy + m * n * batch * (splits + 1) * ADDING / PROCESSORS + COMBINING
-
-
-def round_up(value: int, step: int) -> int:
-    """The first multiple of step from value on."""
-    return -(-value // step) * step

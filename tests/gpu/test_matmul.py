@@ -1,0 +1,116 @@
+"""Matrix products in every tile, beside float64."""
+
+import numpy as np
+import pytest
+
+from loom.gpu.builder import Builder
+from loom.gpu.kernels import matmul as products
+from loom.gpu.kernels.matmul import Operand, matmul, product
+from loom.gpu.kernels.tiles import SMALLEST, TILES
+from tests.compare import assert_close
+
+ALL = [*TILES, SMALLEST]
+
+
+def draw(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def run(device, build, *arrays):
+    b = Builder(limits=device.limits)
+    inputs = [b.input(f"x{i}", array.shape) for i, array in enumerate(arrays)]
+    b.output("y", build(b, *inputs))
+    program = device.load(b.finish())
+    try:
+        for i, array in enumerate(arrays):
+            program.write(f"x{i}", array)
+        return program.run(("forward",), ("y",))[0]
+    finally:
+        program.close()
+
+
+def name(tile):
+    return f"{tile.bm}x{tile.bn}x{tile.bk}x{tile.stages}"
+
+
+@pytest.mark.parametrize("tile", ALL, ids=name)
+@pytest.mark.parametrize("splits", [1, 3])
+@pytest.mark.parametrize(
+    ("m", "n", "k", "transposed"),
+    [
+        (132, 260, 68, "nn"),
+        (67, 33, 130, "tt"),
+        (40, 36, 200, "tn"),
+        (31, 65, 96, "nt"),
+    ],
+)
+def test_every_tile(device, tile, splits, m, n, k, transposed):
+    """A batch of 2 x 3, at the edges of the tile, in fours and one by one."""
+    if tile.shared > device.limits.shared or tile.threads > device.limits.invocations:
+        pytest.skip("more than this device has")
+    ta, tb = (letter == "t" for letter in transposed)
+    a = draw(2, 3, k, m) if ta else draw(2, 3, m, k)
+    w = draw(2, 3, n, k, seed=1) if tb else draw(2, 3, k, n, seed=1)
+
+    def build(b, x, z):
+        y = b.tensor((2, 3, m, n))
+        product(
+            b,
+            Operand(x, a.shape[-1], 3 * m * k, m * k),
+            Operand(z, w.shape[-1], 3 * n * k, n * k),
+            Operand(y, n, 3 * m * n, m * n),
+            (m, n, k),
+            batch=(2, 3),
+            transpose_a=ta,
+            transpose_b=tb,
+            tile=tile,
+            splits=splits,
+        )
+        return y
+
+    left = (a.swapaxes(-1, -2) if ta else a).astype(np.float64)
+    expected = left @ (w.swapaxes(-1, -2) if tb else w)
+    assert_close(run(device, build, a, w), expected, "forward", name(tile))
+
+
+@pytest.mark.parametrize("transposed", ["nn", "tn", "nt", "tt"])
+@pytest.mark.parametrize("size", [(70, 67, 301), (33, 37, 66), (65, 34, 64)], ids=str)
+def test_ragged_matrices_are_padded(device, monkeypatch, transposed, size):
+    monkeypatch.setattr(products, "PADDED_FROM", 0)
+    m, n, k = size
+    ta, tb = (letter == "t" for letter in transposed)
+    a = draw(k, m) if ta else draw(m, k)
+    w = draw(n, k, seed=1) if tb else draw(k, n, seed=1)
+    y = run(
+        device,
+        lambda b, x, z: matmul(b, x, z, transpose_a=ta, transpose_b=tb),
+        a,
+        w,
+    )
+    expected = (a.T if ta else a).astype(np.float64) @ (w.T if tb else w)
+    assert_close(y, expected, "forward", f"{size} {transposed}")
+
+
+@pytest.mark.parametrize("size", [(1, 5, 40), (4, 64, 33), (9, 31, 300)], ids=str)
+def test_the_epilogue(device, size):
+    """Bias, accumulation, the value before the activation, another's slope."""
+    m, n, k = size
+    a, w, bias, c, s = (
+        draw(*shape, seed=i)
+        for i, shape in enumerate(((m, k), (k, n), (n,), (m, n), (m, n)))
+    )
+
+    def build(b, x, z, bias, c, s):
+        from loom.gpu.kernels.move import copy
+
+        y, before = matmul(
+            b, x, z, bias=bias, activation="gelu", keep=True, out=copy(b, c),
+            alpha=0.5, accumulate=True, slope=("relu", s),
+        )  # fmt: skip
+        b.output("before", before)
+        return y
+
+    v = 0.5 * (a.astype(np.float64) @ w) + c + bias
+    t = np.tanh(np.sqrt(2 / np.pi) * (v + 0.044715 * v**3))
+    expected = 0.5 * v * (1 + t) * (s > 0)
+    assert_close(run(device, build, a, w, bias, c, s), expected, "forward", str(size))
