@@ -61,6 +61,8 @@ def build(out: Path, flags: Iterable[str] = ()) -> Path:
     `flags` go to the compiler and the linker (-fsanitize=address, ...). Raises
     BuildError when cffi, a C compiler or Python's shared library is missing.
     """
+    if sys.implementation.name != "cpython":
+        raise BuildError(f"{sys.implementation.name} cannot be embedded; use CPython.")
     try:
         import cffi
         import setuptools  # noqa: F401  (it puts distutils in its place)
@@ -120,7 +122,7 @@ def package_paths() -> tuple[str, list[str]]:
 def _compile(work: Path, target: Path, flags: list[str]) -> None:
     compiler = import_module("distutils.ccompiler").new_compiler()
     import_module("distutils.sysconfig").customize_compiler(compiler)
-    posix = compiler.compiler_type == "unix"
+    posix, linux = compiler.compiler_type == "unix", sys.platform == "linux"
     if posix:
         flags = [*flags, "-std=gnu11", "-fvisibility=hidden", "-pthread"]
     sources = [str(NATIVE / name) for name in SOURCES]
@@ -136,10 +138,11 @@ def _compile(work: Path, target: Path, flags: list[str]) -> None:
     compiler.link_shared_object(
         objects,
         str(target / library_name()),
-        libraries=[library, *(["dl"] if sys.platform == "linux" else [])],
+        libraries=[library, *(["dl"] if linux else [])],
         library_dirs=[folder],
         runtime_library_dirs=[folder] if posix else [],
-        extra_postargs=flags,
+        # Python cannot be unloaded, so neither may what it points into.
+        extra_postargs=[*flags, *(["-Wl,-z,nodelete"] if linux else [])],
     )
     objects = compiler.compile(
         [str(NATIVE / "simple_bench.c")],
@@ -149,7 +152,7 @@ def _compile(work: Path, target: Path, flags: list[str]) -> None:
     compiler.link_executable(
         objects,
         str(target / "simple_bench"),
-        libraries=["dl"] if sys.platform == "linux" else [],
+        libraries=["dl"] if linux else [],
     )
 
 

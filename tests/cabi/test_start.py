@@ -76,6 +76,28 @@ def test_relocated(start, folder, tmp_path):
     assert json.loads(made["Loom_NewNetwork"])["handle"] == 1
 
 
+def test_closed_and_opened_again(compile_program, folder, tmp_path):
+    """dlclose leaves it in place, and networks with it."""
+    source = tmp_path / "reopen.c"
+    source.write_text("""
+        #include <dlfcn.h>
+        #include <stdbool.h>
+        #include <stdio.h>
+        int main(int argc, char **argv) {
+            for (int i = 0; i < 3 && argc > 1; i++) {
+                void *library = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
+                char *(*make)(int, int, int, int, bool) = NULL;
+                *(void **)&make = dlsym(library, "Loom_NewNetwork");
+                printf("%.12s\\n", make(4, 1, 1, 1, false));
+                dlclose(library);
+            }
+            return 0;
+        }
+    """)
+    text = output([compile_program(source), folder / "libloom.so"])
+    assert text == "".join(f'{{"handle":{i},\n' for i in (1, 2, 3))
+
+
 def test_linked_and_closed_streams(compile_program, folder):
     """A service may run without standard streams."""
     program = compile_program(PROGRAMS / "original.c")
