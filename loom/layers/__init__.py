@@ -1,5 +1,7 @@
 """The layer registry: one row a layer, in the order of its permanent wire code."""
 
+from numbers import Real
+
 from loom.errors import ConfigError, known
 from loom.layers.attention import MultiHeadAttention
 from loom.layers.avg_pool1d import AvgPool1D
@@ -102,7 +104,8 @@ def layer_from_wire(config: dict) -> Layer:
             f"expected a layer configuration (an object), got {type(config).__name__}."
         )
     code = config.get("Type")
-    if isinstance(code, bool) or code not in BY_CODE:
+    number = isinstance(code, Real) and not isinstance(code, bool)
+    if not number or code not in BY_CODE:
         rows = [f"{row.code} {row.__name__}" for row in LAYERS]
         raise ConfigError(known(code, rows, "layer Type"))
     return BY_CODE[code].from_wire_config(config)
