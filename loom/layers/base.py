@@ -259,14 +259,6 @@ class Layer:
 
     # What every layer has -------------------------------------------------------
 
-    def fixed_shape(self, previous: Shape, wanted: Shape) -> Shape:
-        """`wanted`, if as many values come from before; else ShapeError."""
-        if prod(previous) != prod(wanted):
-            raise ShapeError(
-                f"expected x of shape {batch_text(wanted)}, got {batch_text(previous)}."
-            )
-        return wanted
-
     def initialize(self, seed: int, dtype=np.float32) -> None:
         """Fill the parameters that are not there yet.
 

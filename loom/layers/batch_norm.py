@@ -1,8 +1,10 @@
 """Batch normalisation."""
 
+from typing import Any
+
 import numpy as np
 
-from loom.errors import ShapeError
+from loom.errors import InputError, ShapeError
 from loom.gpu.kernels.norm import batch_norm, batch_norm_backward
 from loom.layers.base import (
     EVALUATE,
@@ -67,6 +69,18 @@ class BatchNorm(Layer):
         if "weight" not in self.parameters:
             self.parameters["weight"] = np.ones(self.size, dtype)
         super().initialize(seed, dtype)
+
+    def set_state(self, name: str, value: Any) -> None:
+        """A saved statistic, a variance of 0 or more."""
+        kept = self.state[name]
+        super().set_state(name, value)
+        least = self.state[name].min()
+        if name == "running_var" and least < 0:
+            self.state[name] = kept
+            raise InputError(
+                "BatchNorm: running_var: expected variances of 0 or more, got "
+                f"{least}. The file is damaged, or another array was taken for it."
+            )
 
     def input_shape(self, previous: Shape) -> Shape:
         """(C,), (T, C) or (C, H, W) as it is; flat T * C values become (T, C)."""

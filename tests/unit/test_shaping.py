@@ -208,6 +208,14 @@ REFUSED = [
         "is (B, 3, 4, 4).",
     ),
     (
+        lambda: loom.layers.layer_from_wire(
+            loom.init_batch_norm_layer(2) | {"RunningVar": [1, -0.5]}
+        ),
+        InputError,
+        "BatchNorm: running_var: expected variances of 0 or more, got -0.5. The file "
+        "is damaged, or another array was taken for it.",
+    ),
+    (
         lambda: BatchNorm(4, epsilon=0),
         ConfigError,
         "BatchNorm: expected epsilon from 1e-12 to 1.0, got 0.0.",
