@@ -22,8 +22,21 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
     if a.ndim > 2 and b.ndim == 2 and a.flags.c_contiguous:
         rows = a.reshape(-1, a.shape[-1])
         flat = None if out is None else out.reshape(-1, b.shape[-1])
-        return np.matmul(rows, b, out=flat).reshape(*a.shape[:-1], b.shape[-1])
-    return np.matmul(a, b, out=out)
+        return _product(rows, b, flat).reshape(*a.shape[:-1], b.shape[-1])
+    return _product(a, b, out)
+
+
+def _product(a: Array, b: Array, out: Array | None) -> Array:
+    """a @ b by NumPy, whatever the floating-point flags say afterwards.
+
+    OpenBLAS's small kernels compute with lanes that they do not use; now and then, by
+    what the stack happens to hold, those report "invalid value" over finite numbers.
+    np.dot has less overhead than np.matmul, by as much as errstate takes.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        if a.ndim == b.ndim == 2 and (out is None or out.flags.c_contiguous):
+            return np.dot(a, b, out)
+        return np.matmul(a, b, out=out)
 
 
 def row_sum(a: Array, b: Array) -> Array:
