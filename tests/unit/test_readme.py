@@ -111,6 +111,12 @@ def test_the_c_is_that_of_the_example():
         assert text in example.read_text()
 
 
+def test_the_packages_page_shows_the_same_program():
+    page = (README.parent / "docs" / "package.md").read_text()
+    shown = [row for row in BLOCK.findall(page) if row[0] != "sh"]
+    assert shown == blocks()[1:3]
+
+
 def test_every_block_is_of_a_language_that_a_test_runs():
     assert {language for language, _ in blocks()} <= LANGUAGES
 
