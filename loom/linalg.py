@@ -19,7 +19,8 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
     """
     if simd is not None and (y := _simd_matmul(a, b, out, None, _LINEAR)) is not None:
         return y
-    if a.ndim > 2 and b.ndim == 2 and a.flags.c_contiguous:
+    foldable = a.ndim > 2 and b.ndim == 2 and a.flags.c_contiguous
+    if foldable and (out is None or out.flags.c_contiguous):
         rows = a.reshape(-1, a.shape[-1])
         flat = None if out is None else out.reshape(-1, b.shape[-1])
         return _product(rows, b, flat).reshape(*a.shape[:-1], b.shape[-1])

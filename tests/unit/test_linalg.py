@@ -39,6 +39,9 @@ def test_every_layout_with_and_without_a_place_for_the_result(a, b):
     part = np.full((*y.shape[:-1], y.shape[-1] + 3), 9, y.dtype)
     matmul(a, b, part[..., 1:-2])
     np.testing.assert_allclose(part[..., 1:-2], expected, rtol=1e-5, atol=1e-5)
+    crossed = np.empty((y.shape[-2], *y.shape[:-2], y.shape[-1]), y.dtype)
+    matmul(a, b, np.moveaxis(crossed, 0, -2))
+    np.testing.assert_array_equal(np.moveaxis(crossed, 0, -2), part[..., 1:-2])
     assert (part[..., 0] == 9).all()
     assert (part[..., -2:] == 9).all()
 
