@@ -36,6 +36,10 @@ class Convolution(Layer):
         """What `windows` takes as padding."""
         return self.padding
 
+    def __getstate__(self) -> dict:
+        """Copies and pickles leave the scratch out: its views share memory."""
+        return {name: v for name, v in self.__dict__.items() if name != "_kept"}
+
     def forward(self, x: Array, run: Run = EVALUATE) -> tuple[Array, tuple]:
         """A block at a time: windows, one product with the bias, the activation."""
         f, p = self.config["activation"], self.parameters
@@ -124,11 +128,12 @@ class Convolution(Layer):
             for start in range(0, positions, strip):
                 stop = min(start + strip, positions)
                 key = samples.stop - first, stop - start, x.shape[1:], weight.dtype
-                if key not in kept:
-                    if len(kept) == 2:  # the blocks, and a smaller last one
-                        kept.clear()
-                    kept[key] = self.windows(
-                        *key[:3], self.kernel_size, self.stride, self._padding(), key[3]
-                    )
+                # Taken out while in use: another thread then makes its own.
+                windows = kept.pop(key, None) or self.windows(
+                    *key[:3], self.kernel_size, self.stride, self._padding(), key[3]
+                )
                 at = (samples, *[slice(None)] * (axis - 1), slice(start, stop))
-                yield samples, at, start, kept[key]
+                yield samples, at, start, windows
+                if len(kept) >= 2:  # the blocks, and a smaller last one
+                    kept.clear()
+                kept[key] = windows

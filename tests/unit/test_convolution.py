@@ -1,5 +1,9 @@
 """Conv2D, Conv1D and pooling: rules and refusals; the numbers are in parity."""
 
+import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -324,3 +328,26 @@ REFUSED = [
 @pytest.mark.parametrize(("call", "kind", "text"), REFUSED)
 def test_errors_say_where_expected_got_and_what_to_do(call, kind, text):
     assert error(kind, call) == text
+
+
+def test_threads_that_predict_at_once_do_not_meet():
+    """NumPy lets others run meanwhile; what a pass works in is its own."""
+    net = Network.stack(Conv2D(40, 40, 3, 3, 1, 1, 8), Conv2D(40, 40, 8, 3, 1, 1, 8))
+    batches = np.random.default_rng(0).standard_normal((24, 4, 3, 40, 40), np.float32)
+    expected = [net.forward(x) for x in batches]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(net.forward, batches))
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "copy", [copy.deepcopy, lambda n: pickle.loads(pickle.dumps(n))]
+)
+def test_copies_made_after_a_pass_predict_the_same(copy):
+    net = Network.stack(Conv2D(9, 9, 2, 3, 1, 1, 3), input_shape=(2, 9, 9), seed=1)
+    x, other = np.random.default_rng(0).standard_normal((2, 4, 2, 9, 9), np.float32)
+    expected = net.forward(x)
+    again = copy(net)
+    again.forward(other)
+    np.testing.assert_array_equal(again.forward(x), expected)
