@@ -55,7 +55,7 @@ def shader_module(device, text: str, label: str, checked: bool):
     return wgpu.backends.wgpu_native.GPUShaderModule(label, handle, device)
 
 
-def encode(run, commands: list) -> None:
+def encode(run, commands) -> None:
     """Write (pipeline, bind group, x, y, z) rows of C handles into a compute pass."""
     set_pipeline = lib.wgpuComputePassEncoderSetPipeline
     set_group = lib.wgpuComputePassEncoderSetBindGroup
@@ -69,7 +69,7 @@ def encode(run, commands: list) -> None:
         dispatch(run, x, y, z)
 
 
-def submit(device, commands: list, copies: list) -> None:
+def submit(device, commands, copies) -> None:
     """Encode commands in one pass, then copies (source, at, target, at, bytes); submit.
 
     Raises for a device that is lost before it submits: wgpu-native ends the process

@@ -90,7 +90,8 @@ class Device:
 
     def write(self, buffer, offset: int, data: np.ndarray | bytes) -> None:
         """Queue a write; odd halves are padded to whole words."""
-        if len(memoryview(data).cast("B")) % 4:
+        size = len(data) if isinstance(data, bytes) else data.nbytes
+        if size % 4:
             data = bytes(memoryview(data).cast("B")) + bytes(2)
         self._call(calls.write, self.raw, buffer, offset, data)
 
@@ -118,7 +119,7 @@ class Device:
 
     # Work ------------------------------------------------------------------------
 
-    def submit(self, commands: list, copies: list) -> None:
+    def submit(self, commands, copies) -> None:
         """One submission; waits for all where too many are on their way."""
         self._call(calls.submit, self.raw, commands, copies)
         self._waiting += 1
@@ -253,6 +254,7 @@ class Executable:
             self._buffers[row.name] = made
         self._groups: dict[tuple, object] = {}
         self._commands: dict[str, list] = {}
+        self._joined: dict[tuple[str, ...], list] = {}
         for row in program.dispatches:
             pipeline, layout = device.pipeline(row.pipeline)
             group = self._group(row, layout)
@@ -312,11 +314,13 @@ class Executable:
 
     def run(self, parts: Iterable[str], reads: tuple[str, ...] = ()) -> list:
         """Run passes in one submission; the outputs asked for, as new arrays."""
-        commands: list = []
-        for part in parts:
-            commands += self._commands.get(part, ())
+        parts = tuple(parts)
+        commands = self._joined.get(parts)
+        if commands is None:
+            rows = [row for part in parts for row in self._commands.get(part, ())]
+            commands = self._joined[parts] = rows
         if not reads:
-            self.device.submit(commands, [])
+            self.device.submit(commands, ())
             return []
         staging, size, copies, tensors = self._staging_of(reads)
         self.device.submit(commands, copies)

@@ -4,7 +4,6 @@ import sys
 import warnings
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -21,6 +20,7 @@ from loom.gpu.store import DeviceLost, Store
 Array = np.ndarray
 KEPT = 8  # programs of a session: batch shapes and modes
 CONTROL_BYTES = 4 * (WORDS + RING)
+FORWARD, OUTPUT = ("forward",), ("y",)
 DEVICES = ("one", "all")
 PRECISIONS = ("f32", "f16", "auto")
 
@@ -63,16 +63,19 @@ class Session:
     def forward(self, x: Array) -> Array:
         """Outputs in evaluation mode; x (B, *input_shape), checked by the network."""
         self.net.layers[0].check_values(x)
+        try:
+            return self._forward(x)
+        except DeviceLost:
+            self.recover()
+            return self._forward(x)
 
-        def run() -> Array:
-            # Once backward was asked for, forward keeps what that needs.
-            program = self.program(len(x), self._mode)
-            program.write("x", x)
-            self.mirror.push()
-            self._last, self.rows = program, len(x)
-            return program.run(["forward"], ("y",))[0]
-
-        return self.guard(run)
+    def _forward(self, x: Array) -> Array:
+        # Once backward was asked for, forward keeps what that needs.
+        program = self.program(len(x), self._mode)
+        program.write("x", x)
+        self.mirror.push()
+        self._last, self.rows = program, len(x)
+        return program.run(FORWARD, OUTPUT)[0]
 
     def backward(self, dy: Array) -> Array:
         """dL/dx of the last forward pass; keeps every gradient on the device."""
@@ -220,14 +223,6 @@ class Session:
             program.close()
         self._programs.clear()
         self.store.close()
-
-    def guard(self, work: Callable[[], Any]) -> Any:
-        """work(); once more on a new device if the first was lost."""
-        try:
-            return work()
-        except DeviceLost:
-            self.recover()
-            return work()
 
     def recover(self) -> None:
         """Open a new device and begin with the last values that Python has."""

@@ -5,6 +5,7 @@ import numpy as np
 from loom.errors import ShapeError
 from loom.gpu.kernels.elementwise import slope
 from loom.gpu.kernels.matmul import matmul as gpu_matmul
+from loom.gpu.kernels.matmul import matmul_later
 from loom.gpu.kernels.reduce import column_sum
 from loom.gpu.kernels.softmax import softmax
 from loom.layers.base import (
@@ -119,4 +120,4 @@ class Dense(Layer):
         column_sum(b, rows, out=b.gradient(self, "bias"))
         if not need_dx:
             return None
-        return gpu_matmul(b, dv, b.weight(self, "weight"), transpose_b=True)
+        return matmul_later(b, dv, b.weight(self, "weight"))

@@ -60,6 +60,10 @@ class TrainingEvent:
         }
 
 
+_LATER = ("loss", "average_loss")
+_KNOWN = [row.name for row in fields(TrainingEvent) if row.name not in _LATER]
+
+
 class LaterEvent(TrainingEvent):
     """A batch's event on a GPU: the losses are read when they are asked for.
 
@@ -68,9 +72,8 @@ class LaterEvent(TrainingEvent):
 
     def __init__(self, event: TrainingEvent, read: Callable[[], tuple[float, float]]):
         self._read = read
-        for row in fields(TrainingEvent):
-            if row.name not in ("loss", "average_loss"):
-                setattr(self, row.name, getattr(event, row.name))
+        for name in _KNOWN:
+            setattr(self, name, getattr(event, name))
 
     @property
     def loss(self) -> float:

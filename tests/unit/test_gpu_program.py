@@ -12,8 +12,10 @@ from loom.gpu import memory, shaders
 from loom.gpu.builder import Builder, spread
 from loom.gpu.kernels import elementwise, move
 from loom.gpu.layout import Layout
+from loom.gpu.lower import lower
 from loom.gpu.program import Limits
-from loom.layers import Dense
+from loom.layers import Dense, Residual
+from loom.network import Network
 
 
 def chain(length=80, keep=True):
@@ -173,3 +175,24 @@ def test_every_shader_has_a_header():
         assert text.startswith("// "), f"{path.name} has no header"
         for line in text.splitlines():
             assert len(line) <= 100, f"{path.name}: {line}"
+
+
+def test_a_slope_joins_the_product_before_it():
+    net = Network.stack(Dense(6, 5, "gelu"), Dense(5, 4, "tanh"), seed=1)
+    program = lower(net, 3, "gradients")
+    entries = [row.pipeline.shader for row in program.dispatches]
+    assert entries.count("elementwise") == 1  # tanh's; gelu's is in the product
+    assert any("SLOPE" in dict(row.pipeline.overrides) for row in program.dispatches)
+
+
+def test_a_product_that_two_read_stays_as_it_is():
+    net = Network(6, 1, 1, 4, seed=1)
+    for place, layer in enumerate(
+        (Dense(6, 6, "tanh"), Dense(6, 6, "gelu"), Residual((0, 0, 0)), Dense(6, 2))
+    ):
+        net.set_layer(0, 0, place, layer)
+    program = lower(net, 3, "gradients")
+    assert not any(
+        "SLOPE" in dict(row.pipeline.overrides) and row.label.endswith("3) Dense")
+        for row in program.dispatches
+    )

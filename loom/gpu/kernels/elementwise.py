@@ -87,6 +87,11 @@ def slope(b: Builder, dy: Tensor, row: Activation, saved: Tensor) -> Tensor:
         return dy
     if not row.elementwise:
         return softmax.softmax_backward(b, dy, saved)
+    product = b.pending(dy)
+    if hasattr(product, "times_slope"):
+        joined = product.times_slope(row, saved)
+        if joined is not None:
+            return joined.reshape(*dy.shape)
     dx = b.tensor(dy.shape)
     _dispatch(b, "slope_of", [dy, saved], dx, {"CODE": row.code})
     return dx

@@ -138,6 +138,38 @@ def slow_compiler(limits) -> bool:
     return limits.software and limits.vendor == "google"
 
 
+class Later:
+    """y = a @ w^T, put off: an activation's slope may still join its epilogue."""
+
+    def __init__(self, b, a: Tensor, w: Tensor):
+        self.b, self.a, self.w = b, a, w
+        self.slope: tuple | None = None
+        self.y = b.tensor((*a.shape[:-1], w.shape[0]))
+
+    def times_slope(self, row, saved: Tensor) -> Tensor | None:
+        """y g'(saved) instead of y; None where there is a slope already."""
+        if self.slope is not None or not row.elementwise:
+            return None
+        self.slope = row, saved
+        self.b.replace(self.y)
+        self.y = self.b.tensor(self.y.shape)
+        return self.b.defer(self.y, self)
+
+    def __call__(self) -> None:
+        """Dispatch it."""
+        options = {"out": self.y, "slope": self.slope, "transpose_b": True}
+        matmul(self.b, self.a, self.w, **options)
+
+
+def matmul_later(b, a: Tensor, w: Tensor) -> Tensor:
+    """a @ w^T, done when it is needed: dx of a layer, which a slope often follows.
+
+    Shapes:  a (..., K), w (N, K) -> (..., N)
+    """
+    work = Later(b, a, w)
+    return b.defer(work.y, work)
+
+
 def product(
     b,
     a: Operand,
