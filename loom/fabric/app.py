@@ -11,7 +11,7 @@ import typer
 import loom
 from loom import examples, picture
 from loom.errors import ConfigError, InputError
-from loom.fabric import files, menu, models, playing, terminal, training
+from loom.fabric import files, gpus, menu, models, playing, terminal, training
 from loom.fabric.cli import STOPPED
 from loom.fabric.playing import AsJson
 from loom.fabric.terminal import say, say_json
@@ -309,3 +309,4 @@ app.command()(files.convert)
 app.command()(files.write)
 app.command()(playing.demo)
 app.command()(playing.bench)
+app.command()(gpus.gpu)

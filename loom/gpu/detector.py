@@ -39,9 +39,15 @@ def policy() -> str:
     return value
 
 
-def detect() -> dict[str, Any]:
-    """The report of the GPU that would be taken, or DeviceError."""
-    return report(choose())
+def detect(quiet: bool = False) -> dict[str, Any]:
+    """The report of the GPU that would be taken, or DeviceError.
+
+    `quiet` keeps a software GPU from warning.
+    """
+    with warnings.catch_warnings():
+        if quiet:
+            warnings.simplefilter("ignore")
+        return report(choose())
 
 
 def detect_all() -> list[dict[str, Any]]:

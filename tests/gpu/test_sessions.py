@@ -387,6 +387,18 @@ def test_info_and_reports(net):
     assert set(report["recommended"]) == {"workgroup", "tile", "budget_bytes"}
 
 
+def test_loom_gpu_marks_the_one_that_is_taken(adapter):
+    from typer.testing import CliRunner
+
+    from loom.fabric.app import app
+
+    result = CliRunner().invoke(app, ["gpu"])
+    assert result.exit_code == 0
+    name = adapter.info["device"]
+    assert f"* {name}\n" in result.output
+    assert "takes the one with *." in result.output
+
+
 @pytest.mark.parametrize("policy", ["discrete", "integrated", "none"])
 def test_a_policy_that_nothing_fits(adapter, monkeypatch, policy):
     if policy == detector.kind(adapter):

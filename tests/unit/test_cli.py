@@ -341,3 +341,14 @@ def test_a_terminal_shows_the_curve(folder):
     assert "held out" in shown
     assert "saved digits.loom.json" in shown
     assert any(0x2800 < ord(c) < 0x2900 for c in shown)
+
+
+def test_gpu_says_what_is_here_and_what_is_taken(monkeypatch):
+    monkeypatch.setenv("LOOM_GPU", "none")
+    text = command("gpu")
+    assert "LOOM_GPU=none: no GPU: LOOM_GPU=none forbids it." in text
+    row = json.loads(command("gpu", "--json"))
+    assert row["policy"] == "none"
+    assert row["taken"] is None
+    for gpu in row["gpus"]:
+        assert {"key", "name", "limits", "features", "recommended"} <= set(gpu)
