@@ -1,7 +1,8 @@
 """Attention of heads that lie side by side in one array, and its gradient.
 
 Up to LONGEST steps the scores (B, N, T, T) are whole, and kept for the backward pass.
-Above, one kernel goes through the keys and writes no score (shaders/attention.wgsl).
+Above, and where no backward pass follows, one kernel goes through the keys and writes
+no score (shaders/attention.wgsl).
 For heads of more than WIDEST features, or where the scores are more than a binding
 holds, queries (and samples) come a few at a time: their scores are computed, used and
 overwritten, and computed once more in the backward pass. Memory then grows linearly in
@@ -17,6 +18,7 @@ from loom.gpu.kernels.softmax import softmax, softmax_backward
 from loom.gpu.program import ITEM, Tensor
 
 LONGEST = 1024  # steps whose scores are written down whole
+LONG = 128  # steps from which the kernel without scores is faster, but for its gradient
 WIDEST = 64  # features of a head that the kernel without scores keeps in registers
 PAIRS, QUERIES = 64, 2  # queries of its workgroup: PAIRS * QUERIES, PAIRS in backward
 CACHE = 32 << 20  # bytes of scores at a time above that
@@ -43,7 +45,7 @@ def attention(b, qkv: Tensor, heads: int, causal: bool) -> tuple[Tensor, Attende
     """
     batch, time, width = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
     out = b.tensor((batch, time, width))
-    if time > LONGEST and width // heads <= WIDEST:
+    if _is_fused(b, time, width // heads):
         lse = b.scratch((batch, heads, time)) if b.keep else None
         overrides = {"QUERIES": QUERIES, "KEEP": b.keep}
         _fused(b, "forward", qkv, heads, causal, [qkv], [out, lse], overrides)
@@ -100,6 +102,14 @@ def rotate(b, qkv: Tensor, heads: int, table: tuple, back: bool = False) -> None
         groups=-(-size // 256),
         overrides={"BACK": back},
     )
+
+
+def _is_fused(b, time: int, d: int) -> bool:
+    """Whether the kernel without scores is the one to use."""
+    if d > WIDEST:
+        return False
+    quick = not b.keep and not b.limits.software and time >= LONG
+    return time > LONGEST or quick
 
 
 def _fused(b, entry, qkv, heads, causal, reads, writes, overrides=None) -> None:
