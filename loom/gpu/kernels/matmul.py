@@ -330,5 +330,12 @@ def spread(b, groups: int) -> tuple[int, int]:
 
 
 def few_rows(m: int, n: int, k: int, transpose_a: bool) -> bool:
-    """Whether `rows` is the faster kernel."""
-    return not transpose_a and m <= 64 and k >= 32
+    """Whether `rows` is the faster kernel.
+
+    It reads w again for every 8 rows, and a workgroup goes through all of k: neither may
+    be much.
+    """
+    if transpose_a or m > 64 or k < 32:
+        return False
+    groups = -(-m // 8) * -(-n // 32)
+    return (m <= 8 or m * n * k <= 2**25) and (k <= 8192 or groups >= 64)
