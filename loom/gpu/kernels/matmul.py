@@ -332,8 +332,8 @@ def spread(b, groups: int) -> tuple[int, int]:
 def few_rows(m: int, n: int, k: int, transpose_a: bool) -> bool:
     """Whether `rows` is the faster kernel.
 
-    It reads w again for every 8 rows, and a workgroup goes through all of k: neither may
-    be much.
+    It reads w again for every 8 rows, and a workgroup goes through all of k: neither
+    may be much.
     """
     if transpose_a or m > 64 or k < 32:
         return False
