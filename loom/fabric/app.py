@@ -310,3 +310,14 @@ app.command()(files.write)
 app.command()(playing.demo)
 app.command()(playing.bench)
 app.command()(gpus.gpu)
+
+export = typer.Typer(help="Write a model for another place.", no_args_is_help=True)
+export.command("web")(files.web)
+
+
+@export.callback()
+def exports() -> None:
+    """Write a model for another place."""
+
+
+app.add_typer(export, name="export")

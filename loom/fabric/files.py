@@ -1,4 +1,4 @@
-"""`loom convert` and `loom write`: a model in another format, and in use on text."""
+"""`loom convert`, `loom export` and `loom write`: a model in other forms and uses."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +7,7 @@ import typer
 
 from loom.errors import ConfigError
 from loom.examples.text import write as continue_text
+from loom.export import export_web
 from loom.fabric import models, terminal
 from loom.fabric.terminal import say
 from loom.interchange import export_onnx, load_safetensors, save_safetensors
@@ -34,6 +35,23 @@ def convert(
         )
     WRITERS[out.suffix](_read(model, model_id), out)
     say(f"wrote {out} ({terminal.size(out.stat().st_size)})")
+
+
+def web(
+    model: Annotated[Path, typer.Argument(help="A bundle, or a .safetensors file.")],
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    gpu: Annotated[bool, typer.Option(help="With the GPU program.")] = True,
+    batch: Annotated[
+        int,
+        typer.Option(min=1, help="Samples at a time on the GPU; the CPU takes any."),
+    ] = 1,
+    model_id: Annotated[
+        str | None, typer.Option("--id", help="Which model of the file.")
+    ] = None,
+) -> None:
+    """Write a model as an ES module that predicts in any page, without Python."""
+    for path in export_web(_read(model, model_id), out, gpu=gpu, batch=batch):
+        say(f"wrote {path} ({terminal.size(path.stat().st_size)})")
 
 
 def write(

@@ -39,3 +39,13 @@ def test_write_continues_a_prompt(folder, seed):  # noqa: F811
 
 def test_write_says_what_to_train(model):  # noqa: F811
     assert "Train one: loom train alice" in error("write", model, "x")
+
+
+def test_export_web_writes_a_module_with_everything_it_loads(model, folder):  # noqa: F811
+    text = command("export", "web", model, "--out", "m", "--batch", "2")
+    names = {path.name for path in (folder / "m").iterdir()}
+    wanted = {"model.mjs", "model.d.mts", "model.json", "weights.bin", "kernels.wasm"}
+    assert names == wanted | {"program.json", "webgpu.mjs", "errors.mjs"}
+    assert all(f"wrote m/{name}" in text for name in names)
+    command("export", "web", model, "--out", "cpu", "--no-gpu")
+    assert {path.name for path in (folder / "cpu").iterdir()} == wanted

@@ -1,6 +1,8 @@
-"""The SIMD kernels: loom/kernels/c -> loom/kernels/_simd.wasm and _relaxed.wasm.
+"""The SIMD kernels: loom/kernels/c -> _simd.wasm, _relaxed.wasm and standalone.wasm.
 
     python -m tools.wasm.kernels
+
+The first two are Python extension modules, the last is for `loom export web`.
 
 The compiled files are committed, so nobody else needs a compiler. Each carries the
 SHA-256 of what it was made from in a section `loom.sources`; a build for which the two
@@ -19,7 +21,7 @@ KERNELS = ROOT / "loom" / "kernels"
 SECTION = b"loom.sources"
 CLANG, LINK = "clang-19", "wasm-ld-19"
 COMPILE = (
-    *("--target=wasm32-unknown-emscripten", "-std=c11", "-fPIC", "-O3", "-msimd128"),
+    *("-std=c11", "-O3", "-msimd128"),
     *("-mbulk-memory", "-mnontrapping-fptoint", "-ffreestanding", "-fno-math-errno"),
     *("-fvisibility=hidden", "-nostdlib", "-Wall", "-Wextra", "-Werror"),
 )
@@ -28,7 +30,17 @@ SHARE = (
     *("-shared", "--experimental-pic", "--no-entry", "--strip-all", "-O3"),
     "--unresolved-symbols=import-dynamic",
 )
-FLAVOURS = {"_simd": (), "_relaxed": ("-mrelaxed-simd",)}
+ALONE = ("--no-entry", "--strip-all", "-O3", "-z", "stack-size=65536")
+EXTENSION = ("--target=wasm32-unknown-emscripten", "-fPIC")
+# Name -> options of the compiler, and of the linker.
+FLAVOURS = {
+    "_simd": (EXTENSION, SHARE),
+    "_relaxed": ((*EXTENSION, "-mrelaxed-simd"), SHARE),
+    "standalone": (
+        ("--target=wasm32-unknown-unknown", "-DLOOM_STANDALONE", "-Os"),
+        ALONE,
+    ),
+}
 
 
 def sources() -> list[Path]:
@@ -38,7 +50,8 @@ def sources() -> list[Path]:
 
 def fingerprint(flavour: str) -> bytes:
     """SHA-256 of the sources and of how they are compiled, in hexadecimal."""
-    options = " ".join((*COMPILE, *FLAVOURS[flavour], *SHARE))
+    compiling, linking = FLAVOURS[flavour]
+    options = " ".join((*COMPILE, *compiling, *linking))
     text = [f"{path.name}\n{path.read_text()}" for path in sources()]
     return sha256("\n".join((options, *text)).encode()).encode()
 
@@ -78,15 +91,16 @@ def current() -> None:
 
 
 def _compile(flavour: str, target: Path) -> Path:
+    compiling, linking = FLAVOURS[flavour]
     with tempfile.TemporaryDirectory() as scratch:
         objects = []
         for path in sources():
             if path.suffix == ".c":
                 objects.append(Path(scratch, path.stem + ".o"))
-                options = (*COMPILE, *FLAVOURS[flavour], "-c", path.name)
+                options = (*COMPILE, *compiling, "-c", path.name)
                 run(CLANG, *options, "-o", objects[-1], cwd=path.parent)
         linked = Path(scratch, "linked.wasm")
-        run(LINK, *SHARE, *objects, "-o", linked)
+        run(LINK, *linking, *objects, "-o", linked)
         name = bytes([len(SECTION)]) + SECTION
         body = name + fingerprint(flavour)
         # A custom section: id 0, its length (below 128: one byte), its name, the hash.

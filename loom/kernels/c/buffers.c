@@ -1,3 +1,5 @@
+#ifndef LOOM_STANDALONE
+
 #include "buffers.h"
 
 Array take(Arrays *arrays, PyObject *object, enum Access access) {
@@ -74,3 +76,5 @@ int overlap(const Array *a, const Array *b) {
 int tangled(const Array *a, const Array *b) {
   return overlap(a, b) && !(a->data == b->data && alike(a, b));
 }
+
+#endif

@@ -1,6 +1,8 @@
 /* The extension module: arrays in, True out, or False where NumPy has to do it.
  *
  * Built as `_simd` (SIMD128) and `_relaxed` (with relaxed SIMD) from the same files. */
+#ifndef LOOM_STANDALONE
+
 #include "buffers.h"
 #include "convolution.h"
 #include "elementwise.h"
@@ -437,3 +439,5 @@ static PyObject *create(void) { return PyModule_Create2(&definition, MODULE_API)
 
 __attribute__((visibility("default"))) PyObject *PyInit__simd(void) { return create(); }
 __attribute__((visibility("default"))) PyObject *PyInit__relaxed(void) { return create(); }
+
+#endif
