@@ -437,6 +437,8 @@ class Network(Grid, AsyncMethods):
         out = []
         for layer, gradients in zip(self.layers, self.gradients(), strict=True):
             biases = layer.bias_names()
-            chosen = [g.ravel() for n, g in gradients.items() if (n in biases) is bias]
+            # The order of the weights' table, whatever wrote the gradients.
+            names = [n for n in layer.weight_shapes() if n in gradients]
+            chosen = [gradients[n].ravel() for n in names if (n in biases) is bias]
             out.append(np.concatenate(chosen or [np.zeros(0, self._dtype)]))
         return out
