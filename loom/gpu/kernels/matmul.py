@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import prod
 
 from loom.activations import activation as row_of
-from loom.gpu.kernels.tiles import Tile, choose, round_up
+from loom.gpu.kernels.tiles import Tile, choose, round_up, slow_compiler
 from loom.gpu.program import Tensor
 
 LINEAR, NONE = 5, 255
@@ -131,11 +131,6 @@ def matmul(
         ),
     )
     return (y, before) if keep else y
-
-
-def slow_compiler(limits) -> bool:
-    """Whether unrolled text takes seconds to compile: SwiftShader, in browsers."""
-    return limits.software and limits.vendor == "google"
 
 
 class Later:

@@ -68,6 +68,12 @@ TILES = (
 )
 # Where a processor plays the GPU: what compiles fastest.
 SMALLEST = Tile(32, 64, 16, 4, 4, 2)
+SHORTEST_TEXT = Tile(32, 32, 8, 4, 4, 1)
+
+
+def slow_compiler(limits) -> bool:
+    """Whether unrolled text takes seconds to compile: SwiftShader, in browsers."""
+    return limits.software and limits.vendor == "google"
 
 
 def choose(
@@ -79,6 +85,8 @@ def choose(
     """
     if limits.software:
         # Compiling costs more than computing there: one tile for all.
+        if slow_compiler(limits):
+            return SHORTEST_TEXT, 1
         return SMALLEST, 1 if batch > 1 or k < 512 else 2
     most = max(1, min(k // SHORTEST, 64))
     options = [
