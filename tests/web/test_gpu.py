@@ -3,15 +3,11 @@
 The adapter is Chromium's software one: the same shaders, the same programs as natively.
 """
 
-import json
-
 import numpy as np
 import pytest
-from conftest import FLAGS, Page
 
 import loom
 from loom.layers.base import Layer
-from loom.training import TrainingConfig
 from tests.cases import fill
 from tests.compare import assert_close
 from tests.parity import record
@@ -78,4 +74,6 @@ def test_every_layer_agrees_in_three_places(page, name, case, make, training):
                 continue
             actual = np.float32(found[place][what]).reshape(expected.shape)
             kind = "forward" if what == "y" else "gradient"
-            assert_close(actual, expected, kind, f"{name}: {what} on the page's {place}")
+            assert_close(
+                actual, expected, kind, f"{name}: {what} on the page's {place}"
+            )
