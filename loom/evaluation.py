@@ -248,8 +248,19 @@ def evaluate(outputs: Array, expected: Array) -> DeviationMetrics:
 
 
 def evaluate_network(net, inputs: Array, expected: Array) -> DeviationMetrics:
-    """Run `net` over the inputs (N, ...) in chunks and evaluate its outputs."""
-    return evaluate(outputs_of(net, inputs, "evaluate_network"), expected)
+    """Run `net` over the inputs (N, ...) in chunks and evaluate its outputs.
+
+    After init_gpu on the GPU, which gives back its decisions alone.
+    """
+    where, session = "evaluate_network", net.open_session()
+    if session is None:
+        return evaluate(outputs_of(net, inputs, where), expected)
+    x = samples_of(net, inputs, where)
+    t = _numbers(expected, "expected")
+    columns, t = expected_of((len(x), *net.shapes()[-1]), t)
+    parts = range(0, len(x), CHUNK)
+    decided = [session.assess(x[at : at + CHUNK], columns)[0] for at in parts]
+    return DeviationMetrics(np.concatenate(decided), t)
 
 
 def evaluate_from_checkpoint_files(
@@ -313,15 +324,20 @@ def decide(outputs: Array, expected: Array) -> tuple[Array, Array]:
     y, t = _numbers(outputs, "outputs"), _numbers(expected, "expected")
     if y.ndim <= 1:
         return y, t
-    if y.shape[0] and t.size == y.shape[0]:
-        return _greatest(y.reshape(y.shape[0], -1)), t
-    if t.size == y.size and (t.ndim == 1 or t.shape[0] == y.shape[0]):
-        t = t.reshape(y.shape)
-        return _greatest(y).reshape(-1), _greatest(t).reshape(-1)
-    if t.size == prod(y.shape[:-1]):
-        return _greatest(y).reshape(-1), t
+    columns, t = expected_of(y.shape, t)
+    return _greatest(y.reshape(-1, columns)), t
+
+
+def expected_of(shape: tuple[int, ...], t: Array) -> tuple[int, Array]:
+    """For outputs of `shape`: how many make one decision, and what it should be."""
+    if shape[0] and t.size == shape[0]:
+        return prod(shape[1:]), t
+    if t.size == prod(shape) and (t.ndim == 1 or t.shape[0] == shape[0]):
+        return shape[-1], _greatest(t.reshape(-1, shape[-1]))
+    if t.size == prod(shape[:-1]):
+        return shape[-1], t
     raise ShapeError(
-        f"evaluate: expected {y.shape[0]} values, or targets of shape {y.shape}, "
+        f"evaluate: expected {shape[0]} values, or targets of shape {shape}, "
         f"got {t.shape}. Give one expected value or class index a sample."
     )
 

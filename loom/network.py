@@ -227,6 +227,11 @@ class Network(Grid, AsyncMethods):
         return self._gpu is not None
 
     @python_only
+    def open_session(self) -> "Session | None":
+        """The session of init_gpu whose passes return results, if there is one."""
+        return self._gpu if self._gpu is not None and self._gpu.waits else None
+
+    @python_only
     def session(self) -> "Session":
         """The network on its GPU, opened if it is not."""
         if self._gpu is None:

@@ -32,6 +32,8 @@ class AsyncSession(Session):
         known: the control words as fetched, until another step runs.
     """
 
+    waits = False
+
     awaited = True
 
     def __init__(self, net, device: browser.Device, precision: str):

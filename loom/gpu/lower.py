@@ -2,6 +2,7 @@
 
 Modes:  "forward"    evaluation; inputs x, outputs y
         "gradients"  evaluation with a backward pass; inputs x and dy, outputs y and dx
+        "assess"     evaluation; inputs x, and t for a loss; outputs "decided", "losses"
         "train"      training: forward, loss, backward, clip, update; inputs x and t
         "share"      as train, for one of several devices: between backward and clip the
                      host adds up the gradients, and the losses (output "losses", input
@@ -11,6 +12,7 @@ Modes:  "forward"    evaluation; inputs x, outputs y
 from loom.gpu.builder import Builder
 from loom.gpu.kernels import elementwise, move, optimize
 from loom.gpu.kernels.loss import loss
+from loom.gpu.kernels.metric import greatest
 from loom.gpu.program import Limits, Program, Tensor
 
 
@@ -24,11 +26,13 @@ def lower(
     loss_row=None,
     classes: bool = False,
     config=None,
+    columns: int = 0,
 ) -> Program:
     """The program of `net` for batches of `rows` samples.
 
     loss_row, classes (targets are class indices) and config (TrainingConfig) belong to
-    training. Raises DeviceError for what the device cannot hold.
+    training; columns (outputs that one decision is made of) to "assess", with a loss or
+    without. Raises DeviceError for what the device cannot hold.
     """
     training = mode in ("train", "share")
     b = Builder(
@@ -36,7 +40,7 @@ def lower(
         limits,
         stored=stored,
         training=training,
-        keep=mode != "forward",
+        keep=mode not in ("forward", "assess"),
         where=net.where,
     )
     net.output_size()  # lays out the plan, or says which layer does not fit
@@ -50,12 +54,15 @@ def lower(
         b.part = "backward"
         dx = _backward(b, net, move.cast(b, dy, stored), caches, True)
         b.output("dx", _own(b, dx))
+    elif mode == "assess":
+        b.part, b.where = "loss", "metrics"
+        b.output("decided", greatest(b, y, columns))
+        if loss_row is not None:
+            t = _targets(b, net, rows, classes)
+            b.output("losses", loss(b, y, t, loss_row)[1])
     else:
-        shape = (rows, *net.shapes()[-1])
-        kind = ("u32", shape[:-1]) if classes else ("f32", shape)
-        t = b.input("t", kind[1], kind[0])
         b.part, b.where = "loss", "loss"
-        dy, losses = loss(b, y, t, loss_row)
+        dy, losses = loss(b, y, _targets(b, net, rows, classes), loss_row)
         b.part = "backward"
         _backward(b, net, dy, caches, False)
         b.part, b.where = "clip", "clipping"
@@ -66,6 +73,11 @@ def lower(
         b.part, b.where = "update", "update"
         optimize.update(b, config)
     return b.finish(mode=mode, rows=rows)
+
+
+def _targets(b: Builder, net, rows: int, classes: bool) -> Tensor:
+    shape = (rows, *net.shapes()[-1])
+    return b.input("t", shape[:-1], "u32") if classes else b.input("t", shape)
 
 
 def _forward(b: Builder, net, x: Tensor) -> tuple[Tensor, list]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from loom.errors import ConfigError, DeviceError, ShapeError, known
-from loom.gpu.kernels.optimize import RING, WORDS, Control
+from loom.gpu.kernels.optimize import RING, WORDS, Control, step_block
 from loom.gpu.layout import Layout, Place
 from loom.gpu.lower import lower
 from loom.gpu.mirror import Mirror
@@ -21,6 +21,7 @@ Array = np.ndarray
 KEPT = 8  # programs of a session: batch shapes and modes
 CONTROL_BYTES = 4 * (WORDS + RING)
 FORWARD, OUTPUT = ("forward",), ("y",)
+ASSESS = ("forward", "loss")
 DEVICES = ("one", "all")
 PRECISIONS = ("f32", "f16", "auto")
 
@@ -29,6 +30,7 @@ class Session:
     """`net` on one device, from init_gpu to release_gpu.
 
     Attributes:
+        waits: passes return results, and no promises of them.
         device: where it runs; another one after a loss.
         stored: "f32" or "f16".
         rows: samples of the last forward pass, 0 before one.
@@ -36,6 +38,8 @@ class Session:
     """
 
     awaited = False  # whether what reads is a coroutine
+
+    waits = True
 
     def __init__(self, net, adapter, precision: str = "f32"):
         if net._dtype != np.float32:
@@ -76,6 +80,34 @@ class Session:
         self.mirror.push()
         self._last, self.rows = program, len(x)
         return program.run(FORWARD, OUTPUT)[0]
+
+    def assess(
+        self, x: Array, columns: int, t: Array | None = None, loss_row=None
+    ) -> tuple[Array, float | None]:
+        """What the network decides for each `columns` outputs, and the loss if asked.
+
+        The loss is None, too, where outputs are no probabilities but must be.
+        """
+        self.net.layers[0].check_values(x)
+        try:
+            return self._assess(x, columns, t, loss_row)
+        except DeviceLost:
+            self.recover()
+            return self._assess(x, columns, t, loss_row)
+
+    def _assess(self, x, columns, t, loss_row) -> tuple[Array, float | None]:
+        classes = t is not None and t.dtype.kind == "i"
+        options = {"columns": columns, "loss_row": loss_row, "classes": classes}
+        program = self.program(len(x), "assess", **options)
+        program.write("x", x)
+        self.mirror.push()
+        if loss_row is None:
+            return program.run(ASSESS, ("decided",))[0], None
+        program.write("t", t)
+        program.write_step(step_block(0, 0, 0.0, 0))
+        decided, parts = program.run(ASSESS, ("decided", "losses"))
+        value, wrong = parts.sum(axis=0, dtype=np.float64)
+        return decided, None if wrong else float(value)
 
     def backward(self, dy: Array) -> Array:
         """dL/dx of the last forward pass; keeps every gradient on the device."""
@@ -119,7 +151,7 @@ class Session:
         if found is None:
             found = self.device.load(self._lower(rows, mode, **training), self.store)
             self._keep(found, rows, mode, **training)
-        if training and not self._masters:
+        if mode in ("train", "share") and not self._masters:
             self._masters = True
             self.mirror.resend()
         return found

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from loom.errors import InputError, TrainingError
-from loom.evaluation import CHUNK, evaluate, samples_of
+from loom.evaluation import CHUNK, evaluate, expected_of, samples_of
 from loom.files import check_writable
 from loom.training import checkpoints
 from loom.training.batches import Batches, targets_of
@@ -302,20 +302,21 @@ class Trainer:
         x, t, expected = self._validation
         parts = -(-len(x) // CHUNK)
         outputs, total = [], 0.0
+        columns, decided = expected_of((len(x), *self.net.shapes()[-1]), expected)
         for part in range(parts):
             rows = slice(part * CHUNK, (part + 1) * CHUNK)
-            with np.errstate(over="ignore", invalid="ignore"):
-                y = self._forward(x[rows])
-                if t is not None:
-                    total += self._loss(y, t[rows])[0] * len(y)
+            y, value = self._assess(x[rows], None if t is None else t[rows], columns)
+            total += value * len(x[rows])
             outputs.append(y)
             if part + 1 < parts:
                 event = self._event("validation")
                 event.batch, event.batches = part + 1, parts
                 yield event
+        if y.ndim == 1:
+            expected = decided
         metrics = evaluate(np.concatenate(outputs), expected)
         self.result.eval_metrics = metrics
-        several = y.shape[-1] > 1
+        several = self.net.shapes()[-1][-1] > 1
         self.result.validation_history.append(
             {
                 "epoch": self.epoch + 1,
@@ -326,6 +327,17 @@ class Trainer:
                 "accuracy": metrics.accuracy if several else None,
             }
         )
+
+    def _assess(self, x: Array, t: Array | None, columns: int) -> tuple[Array, float]:
+        """Outputs, or of a GPU what it decides for each `columns` of them; the loss."""
+        if self._device and self._device.session.waits:
+            row = None if t is None else self._loss
+            y, value = self._device.session.assess(x, columns, t, row)
+            if t is None or value is not None:
+                return y, value or 0.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            y = self._forward(x)
+            return y, 0.0 if t is None else self._loss(y, t)[0]
 
     # Events and checkpoints ------------------------------------------------------
 

@@ -377,6 +377,40 @@ def test_evaluation_mode_after_training(adapter):
     assert net.evaluate_network(X, CLASSES).score == pytest.approx(score)
 
 
+def test_metrics_on_the_device(adapter):
+    """The same decisions as on the CPU, whatever form `expected` has."""
+    t = RNG.integers(0, 4, (40, 3))
+    net = loom.Network.stack(loom.Dense(12, 4), input_shape=(3, 12), seed=1)
+    x = RNG.standard_normal((40, 3, 12)).astype(np.float32)
+    one_hot = np.eye(4)[t]
+    forms = (t, t.ravel(), one_hot, RNG.integers(0, 12, 40))
+    expected = [net.evaluate_network(x, form) for form in forms]
+    net.init_gpu()
+    for form, metrics in zip(forms, expected, strict=True):
+        actual = net.evaluate_network(x, form)
+        assert (actual.actual == metrics.actual).all()
+        assert (actual.expected == metrics.expected).all()
+    net.release_gpu()
+
+
+def test_decisions_of_ties_and_nan(device):
+    from loom.evaluation import _greatest
+    from loom.gpu.builder import Builder
+    from loom.gpu.kernels.metric import greatest
+
+    for columns in (1, 2, 3, 64, 65, 1000):
+        y = RNG.integers(-3, 3, (50, columns)).astype(np.float32)
+        y[RNG.random(y.shape) < 0.3] = np.nan
+        y[7], y[8, 0] = np.nan, -np.inf
+        b = Builder(limits=device.limits)
+        b.output("z", greatest(b, b.input("y", y.shape), columns))
+        run = device.load(b.finish())
+        run.write("y", y)
+        actual = run.run(["forward"], ("z",))[0]
+        run.close()
+        np.testing.assert_array_equal(actual, _greatest(y))
+
+
 def test_info_and_reports(net):
     info = net.gpu_info()
     assert info["precision"] == "f32"
