@@ -312,7 +312,7 @@ class Step:
             loss = torch.nn.functional.mse_loss(y, target.cuda())
             loss.backward()
             optimizer.step()
-            return float(loss)
+            return loss.item()
 
         return step
 

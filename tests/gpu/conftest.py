@@ -22,9 +22,9 @@ def adapter():
         pytest.skip(str(error))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def device(adapter):
-    """That adapter, opened."""
+    """That adapter, opened; anew where a module before has lost it."""
     from loom.gpu import native
 
     return native.opened(adapter)
