@@ -218,7 +218,14 @@ class AsyncEngine(DeviceEngine):
     # What is awaited -----------------------------------------------------------------
 
     async def prepare(self) -> None:
-        """Fetch or load what the trainer's next step needs."""
+        """Fetch or load what the trainer's next step needs; its time counts."""
+        start = perf_counter()
+        judged = await self._prepare()
+        waited = perf_counter() - start
+        self.trainer.waited(waited, waited - judged)
+
+    async def _prepare(self) -> float:
+        """Seconds that validation took of it."""
         what, data = self.trainer.upcoming()
         if what == "batch":
             rows, t = data
@@ -230,7 +237,10 @@ class AsyncEngine(DeviceEngine):
         elif what != "done" and not self._outputs:
             await self._fetch(what != "epoch" or self._stale())
             if data is not None:
+                start = perf_counter()
                 await self._validate(data)
+                return perf_counter() - start
+        return 0.0
 
     def _stale(self) -> bool:
         spent = max(2 * LOOK, 20 * self._sync_seconds)

@@ -10,7 +10,7 @@ from loom.evaluation import confusion_matrix, evaluate, outputs_of
 from loom.network import Network
 from loom.page.examples import finished, task_of
 
-__all__ = ["evaluate_held_out", "predict", "read_drawing"]
+__all__ = ["evaluate_held_out", "greatest_difference", "predict", "read_drawing"]
 
 Array = np.ndarray
 
@@ -18,6 +18,12 @@ Array = np.ndarray
 def predict(net: Network, inputs: Array) -> Array:
     """Probabilities (B, K) of a classifier; the values (B, 1) of one output."""
     return _probabilities(net, outputs_of(net, inputs, "predict"))
+
+
+def greatest_difference(net: Network, inputs: Array, outputs: Array) -> float:
+    """Between the network's outputs on the CPU and `outputs` of another place."""
+    expected = outputs_of(net, inputs, "difference")
+    return float(np.abs(expected - outputs.reshape(expected.shape)).max())
 
 
 def read_drawing(net: Network, pixels: Array) -> dict[str, Any]:

@@ -135,6 +135,11 @@ class Trainer:
         """What runs the steps on a GPU, or None."""
         return self._device
 
+    def waited(self, seconds: float, training: float) -> None:
+        """Count time that was spent for the run between two of its steps."""
+        self.seconds += seconds
+        self.training_seconds += training
+
     def upcoming(self) -> tuple[str, Any]:
         """What `run` does next, for engines that must fetch it beforehand.
 

@@ -423,3 +423,41 @@ def test_loading_shows_bytes_and_a_failure_can_be_tried_again(browser, server):
     assert stages.all_text_contents() == ["Python", "NumPy", "Loom", "Start"]
     page.problems = [p for p in page.problems if "ERR_FAILED" not in p]
     page.close()
+
+
+def test_cpu_and_gpu_side_by_side(fresh):
+    fresh.open_demo("?gpu=1&epochs=2")
+    page = fresh.page
+    expect(page.locator("#gpu-name")).to_contain_text("swiftshader")
+    page.click("#compare-run")
+    note = page.locator("#compare-note")
+    expect(note).to_contain_text("Greatest difference", timeout=LONG)
+    same, after = re.findall(r"\d\.\de-\d+", note.inner_text())
+    assert float(same) < 1e-4
+    assert float(after) < 1e-2
+    rows = [page.locator(f"#compare-{p} td").all_inner_texts() for p in ("cpu", "gpu")]
+    assert all(float(row[0].replace(",", "")) > 0 for row in rows)
+    assert float(rows[0][2]) == pytest.approx(float(rows[1][2]), rel=0.05)
+    # And the network above trains there.
+    assert page.is_checked("#use-gpu")
+    train(fresh)
+    assert float(page.inner_text("#metric").rstrip("%")) > 85
+    expect(page.locator("#evaluate-summary")).to_contain_text("right")
+
+
+def test_without_a_gpu_the_page_says_why_and_trains(browser, server):
+    demo = Page(browser, server, service_workers="block")
+
+    def without(route):
+        reply = route.fetch()
+        text = "delete WorkerNavigator.prototype.gpu;\n" + reply.text()
+        route.fulfill(response=reply, body=text)
+
+    demo.context.route("**/worker.mjs", without)
+    page = demo.open_demo("?epochs=2&gpu=1").page
+    expect(page.locator("#gpu-name")).to_contain_text("this browser has no WebGPU here")
+    expect(page.locator("#compare-run")).to_be_disabled()
+    assert not page.is_checked("#use-gpu")
+    train(demo)
+    expect(page.locator("#evaluate-summary")).to_contain_text("right")
+    demo.close()

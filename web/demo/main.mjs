@@ -1,6 +1,7 @@
 // The page: loads Loom into a worker, then hands a session to each section.
 import { keepOffline } from "../offline.mjs";
 import { fromAddress, toAddress } from "./address.mjs";
+import { Compare } from "./compare.mjs";
 import { $, notice, show } from "./dom.mjs";
 import { Evaluation } from "./evaluation.mjs";
 import { Explorer } from "./explorer.mjs";
@@ -26,6 +27,7 @@ const evaluation = new Evaluation(session);
 const view = new NetworkView(session);
 new Files(session, training);
 new Explorer(session);
+const compare = new Compare(session);
 const playground = new Playground(loom);
 startUse();
 startTheme(() => {
@@ -35,18 +37,20 @@ startTheme(() => {
 
 await session.refresh();
 training.menu();
+await compare.look();
 await open(fromAddress());
 show($("loading"), false);
 document.documentElement.dataset.ready = ""; // for tests
 keepOffline();
 
 /** Take up what the address says, or the first example. */
-async function open({ example, epochs, rate, seed, run, ...rest }) {
+async function open({ example, epochs, rate, seed, gpu, run, ...rest }) {
   const known = session.examples.some(({ name }) => name === example);
   $("seed").value = /^\d{1,15}$/.test(seed ?? "") ? seed : "1";
   await training.choose(known ? example : session.examples[0].name);
   if (Number(epochs) >= 1) $("epochs").value = epochs;
   if (Number(rate) > 0) $("rate").value = rate;
+  $("use-gpu").checked = gpu === "1" && session.gpu;
   await playground.open(rest);
   $("settings").addEventListener("input", keep);
   session.on(["example", "network"], keep);

@@ -14,6 +14,8 @@ export class Session extends EventTarget {
   /** What page.Samples gives for it. */
   samples = null;
   network = null;
+  /** Whether there is a GPU that can be trained on. */
+  gpu = false;
   /** "idle", "training" or "paused". */
   state = "idle";
   /** Index of the held-out sample that is looked at. */

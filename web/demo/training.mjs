@@ -36,7 +36,8 @@ export class Training {
 
   /** What the address keeps. */
   get settings() {
-    return { epochs: $("epochs").value, rate: $("rate").value, seed: $("seed").value };
+    const gpu = $("use-gpu").checked ? "1" : null;
+    return { epochs: $("epochs").value, rate: $("rate").value, seed: $("seed").value, gpu };
   }
 
   /** Fill the menu. */
@@ -69,6 +70,7 @@ export class Training {
       ...example.config,
       Epochs: $("epochs").valueAsNumber,
       LearningRate: $("rate").valueAsNumber,
+      UseGPU: $("use-gpu").checked,
       ValidationInputs: samples.held_out.input,
       ValidationTargets: samples.held_out.target,
     };
@@ -166,11 +168,18 @@ export class Training {
     $("reset").disabled = busy || !samples;
     $("pause").disabled = $("stop").disabled = !busy;
     $("pause").textContent = state === "paused" ? "Go on" : "Pause";
-    for (const id of ["example", "epochs", "rate", "seed", "target", "open"]) $(id).disabled = busy;
+    for (const id of ["example", "epochs", "rate", "seed", "target", "open"]) {
+      $(id).disabled = busy;
+    }
+    $("use-gpu").disabled = busy || !this.#session.gpu;
     if (state === "training") this.#say("Training");
   }
 
   #tell(event) {
+    if (event.Kind === "notice") {
+      notice($("train-error"), event.Notice);
+      return;
+    }
     this.#readings(event, this.#done, this.#seconds);
     if (event.Kind !== "epoch") return;
     const epoch = this.#done + event.Epoch;

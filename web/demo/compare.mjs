@@ -1,0 +1,95 @@
+// The CPU and the GPU side by side: the same seed, the same samples, the same order.
+import { $, count, percent, show, short } from "./dom.mjs";
+
+const EPOCHS = 6;
+
+export class Compare {
+  #session;
+  #busy = false;
+
+  constructor(session) {
+    this.#session = session;
+    $("compare-run").addEventListener("click", () => this.run());
+    session.on(["example", "training"], () => this.#offer());
+  }
+
+  /** Look for a GPU; without one, say why. */
+  async look() {
+    const network = await this.#session.loom.NewNetwork(1, 1, 1, 1, 1);
+    try {
+      await network.call("InitGPU");
+      const info = await network.call("GPUInfo");
+      const names = [info.vendor, info.architecture, info.device];
+      const name = [...new Set(names.filter(Boolean))].join(" ");
+      $("gpu-name").textContent = info.type === "software" ? `${name}, played by the processor` : name;
+      this.#session.gpu = true;
+    } catch (error) {
+      $("gpu-name").textContent = `None: ${error.message}`;
+    } finally {
+      network.free();
+    }
+    this.#session.tell("training");
+  }
+
+  /** Train on both, one after the other. */
+  async run() {
+    const { loom, example, samples, seed } = this.#session;
+    this.#busy = true;
+    this.#offer();
+    const note = $("compare-note");
+    const made = [];
+    try {
+      for (const [place, useGPU] of [["cpu", false], ["gpu", true]]) {
+        note.textContent = `Training on the ${place.toUpperCase()}`;
+        const network = await loom.call("page.NewNetwork", example.name, seed);
+        made.push(network);
+        await this.#train(network, place, useGPU, example, samples);
+      }
+      note.textContent = "Comparing the outputs";
+      const inputs = samples.held_out.input;
+      const [outputs] = await made[1].ForwardGPU(inputs);
+      const same = await made[1].call("page.GreatestDifference", inputs, outputs);
+      const apart = await made[0].call("page.GreatestDifference", inputs, outputs);
+      note.textContent =
+        `Greatest difference of the outputs: ${same.toExponential(1)} with the same weights, ` +
+        `${apart.toExponential(1)} after both have trained.`;
+    } catch (error) {
+      note.textContent = error.message;
+    } finally {
+      for (const network of made) network.free();
+      this.#busy = false;
+      this.#offer();
+    }
+  }
+
+  async #train(network, place, useGPU, example, samples) {
+    const cells = $(`compare-${place}`).querySelectorAll("td");
+    for (const cell of cells) cell.textContent = "–";
+    const config = {
+      ...example.config,
+      Epochs: EPOCHS,
+      UseGPU: useGPU,
+      ValidationInputs: samples.held_out.input,
+      ValidationTargets: samples.held_out.target,
+    };
+    const { input, target } = samples.train;
+    let first = null;
+    const onProgress = (event) => {
+      if (event.Kind !== "epoch") return;
+      first ??= event;
+      const row = event.Validation;
+      const rest = event.Seconds - first.Seconds;
+      if (rest > 0) cells[0].textContent = count((event.Step - first.Step) / rest);
+      cells[1].textContent = `${first.Seconds.toFixed(2)} s`;
+      cells[2].textContent = short(event.Loss);
+      cells[3].textContent = row ? percent(row.Accuracy ?? row.Score / 100) : "–";
+    };
+    await network.TrainAsync([input, target], config, { onProgress });
+  }
+
+  #offer() {
+    const { state, samples, gpu } = this.#session;
+    $("compare-run").disabled = this.#busy || !gpu || state !== "idle" || !samples;
+    show($("compare-note"), Boolean($("compare-note").textContent) || this.#busy);
+  }
+}
