@@ -44,15 +44,16 @@ def lower(
         where=net.where,
     )
     net.output_size()  # lays out the plan, or says which layer does not fit
-    x = b.input("x", (rows, *net.input_shape))
+    kept = net.layers[0].float_input
+    x = b.input("x", (rows, *net.input_shape), "f32" if kept else stored)
     y, caches = _forward(b, net, x)
     if mode == "forward":
         b.output("y", _own(b, y))
     elif mode == "gradients":
         b.output("y", _own(b, y))
-        dy = b.input("dy", (rows, *net.shapes()[-1]))
+        dy = b.input("dy", (rows, *net.shapes()[-1]), stored)
         b.part = "backward"
-        dx = _backward(b, net, move.cast(b, dy, stored), caches, True)
+        dx = _backward(b, net, dy, caches, True)
         b.output("dx", _own(b, dx))
     elif mode == "assess":
         b.part, b.where = "loss", "metrics"

@@ -290,6 +290,9 @@ class Executable:
     def write(self, name: str, values: np.ndarray) -> None:
         """Set an input."""
         t = self.program.inputs[name]
+        if t.dtype == "f16":
+            with np.errstate(over="ignore"):  # too large for a half: infinite
+                values = np.asarray(values, np.float16)
         array = np.ascontiguousarray(values, DTYPES[t.dtype])
         if array.size != t.size:
             raise ValueError(f"input {name}: {array.shape} for {t.shape}")

@@ -533,6 +533,32 @@ def test_digits_train_with_halves(device):
     assert control.done + control.skipped == 25 * 8
 
 
+def test_convolutions_train_with_halves_in_half_the_memory(device):
+    if not device.limits.f16:
+        pytest.skip("this GPU has no shader-f16")
+    x, t = data.digits()
+    results = {}
+    for precision in ("f32", "f16"):
+        net = loom.Network.stack(
+            loom.Conv2D(8, 8, 1, 3, 1, 1, 8, "relu"),
+            loom.Conv2D(8, 8, 8, 3, 2, 1, 8, "relu"),
+            loom.Dense(128, 10, "linear"),
+            seed=2,
+        )
+        net.init_gpu(precision=precision)
+        settings = {"optimizer": "adam", "learning_rate": 0.01, "epochs": 3}
+        settings |= {"loss_type": "softmax_cross_entropy", "use_gpu": True}
+        net.train((x[:1440], t[:1440]), TrainingConfig(batch_size=144, **settings))
+        nbytes = net.gpu_info()["bytes"]
+        y, _ = net.forward_gpu(x[1440:].reshape(-1, 64))
+        results[precision] = float((y.argmax(1) == t[1440:]).mean()), nbytes
+        net.release_gpu()
+    (full, large), (half, small) = results["f32"], results["f16"]
+    assert full > 0.5
+    assert abs(half - full) <= 0.005 + 1 / 357
+    assert small <= 0.6 * large
+
+
 def test_masters_are_full_although_halves_are_stored(device):
     """Steps below a half's precision add up."""
     if not device.limits.f16:
