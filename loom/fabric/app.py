@@ -10,6 +10,7 @@ import typer
 
 import loom
 from loom import examples, picture
+from loom.data.tasks import SYMBOLS
 from loom.errors import ConfigError, InputError
 from loom.fabric import files, gpus, menu, models, playing, terminal, training
 from loom.fabric.cli import STOPPED
@@ -209,7 +210,7 @@ def predict(
         for found in rows:
             _show_prediction(found)
         if expected is not None:
-            say(f"expected  {expected}")
+            say(f"expected  {_joined(expected)}")
 
 
 def _sample(task: examples.Task, number: int):
@@ -229,6 +230,10 @@ def _show_sample(row: examples.Example, task: examples.Task, x: np.ndarray) -> N
     if row.kind == "image":
         side = round(x.size**0.5)
         say(terminal.picture(x.reshape(side, side)))
+    elif row.kind == "sequence":
+        say(" ".join(SYMBOLS[i] for i in x.argmax(axis=-1)))
+    elif row.kind == "text":
+        say("".join(task.classes[int(i)] for i in x))
     elif task.columns:
         for name, value in zip(task.columns, x.tolist(), strict=True):
             say(f"{name:>24}  {value:g}")
@@ -240,13 +245,21 @@ def _show_prediction(row: dict) -> None:
         say("  ".join(f"{value:.6g}" for value in np.ravel(row["outputs"])))
         return
     if not row["shares"]:
-        say(" ".join(row["class"]))
+        say(f"predicted {_joined(row['class'])}", "bold")
         return
     say(f"predicted {row['class']}  {row['share']:.1%}", "bold")
     best = sorted(row["shares"].items(), key=lambda item: -item[1])[:3]
     width = max(len(name) for name, _ in best)
     for name, share in best:
         say(f"  {name:>{width}}  {share:6.1%}  {terminal.bar(share)}".rstrip())
+
+
+def _joined(names) -> str:
+    """A class, or the classes of a sequence's steps: letters as a text."""
+    if not isinstance(names, list):
+        return str(names)
+    letters = all(isinstance(name, str) and len(name) == 1 for name in names)
+    return ("" if letters else " ").join(map(str, names))
 
 
 def _write_csv(net: loom.Network, rows: list[dict]) -> None:

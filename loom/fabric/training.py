@@ -144,10 +144,18 @@ def _conclude(done: Outcome, trainer: Trainer) -> None:
     if trainer.config.checkpoint_path and done.interrupted:
         say("go on with the same command and --resume")
     say()
-    source = done.net.metadata["example"]
-    given = f"--csv {source[len(CSV) :]}" if source.startswith(CSV) else "--sample 1"
-    say(f"next: loom predict {out} {given}", "dim")
+    say(f"next: loom {_use(done)}", "dim")
     say(f"      loom info {out}", "dim")
+
+
+def _use(done: Outcome) -> str:
+    """A command that shows what the model can do."""
+    source = done.net.metadata["example"]
+    if done.example.kind == "text":
+        return f'write {done.out} "Alice "'
+    if source.startswith(CSV):
+        return f"predict {done.out} --csv {source[len(CSV) :]}"
+    return f"predict {done.out} --sample 1"
 
 
 def _goal(done: Outcome) -> str:

@@ -166,6 +166,24 @@ def test_predict_shows_a_sample(model):
     )
 
 
+def test_a_sample_of_a_sequence_and_of_a_text_is_shown():
+    text = command("train", "order-sru", "--epochs", 1, "--out", "o")
+    assert "next: loom predict o --sample 1" in text
+    symbols, _, verdict, *_, expected = command("predict", "o", "--sample", 1).split(
+        "\n"
+    )[:-1]
+    assert len(symbols.split()) == 30
+    assert set(symbols) <= set("XYabcd ")
+    assert verdict.startswith("predicted ")
+    row = json.loads(command("predict", "o", "--sample", 1, "--json"))[0]
+    assert expected == f"expected  {row['expected']}"
+    text = command("train", "alice", "--epochs", 1, "--out", "a")
+    assert 'next: loom write a "Alice "' in text
+    shown = command("predict", "a", "--sample", 1)
+    expected = shown.partition("expected  ")[2].rstrip("\n")
+    assert shown[1:32] == expected[:31]  # moved on by one
+
+
 def test_predict_values_agree_with_the_network(model):
     images, labels = digits()
     x = images.reshape(-1, 64)
