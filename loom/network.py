@@ -16,7 +16,7 @@ from loom.asynchronous import AsyncMethods
 from loom.errors import ConfigError, DeviceError, InputError, ShapeError
 from loom.grid import Grid, integer, python_only
 from loom.layers import Run
-from loom.layers.base import LIMIT, as_floats, batch_text
+from loom.layers.base import LIMIT, Shape, as_floats, batch_text
 
 if TYPE_CHECKING:
     from loom.evaluation import DeviationMetrics
@@ -117,7 +117,8 @@ class Network(Grid, AsyncMethods):
         run = Run(training, self.seed, self.step)
         self.step += training
         self._rows = x.shape[0]
-        caches = self._caches = []
+        self._caches = None  # until all of them are there
+        caches: list[Any] = []
         outputs = []
         try:
             for layer, shape, reshape, sources, kept in self._plan:
@@ -132,9 +133,9 @@ class Network(Grid, AsyncMethods):
                 if watch is not None:
                     watch.append(x)
         except (InputError, ShapeError) as error:
-            self._caches = None
             place = self.position(len(caches))
             raise type(error)(f"layer {place} {error}") from None
+        self._caches = caches
         return x
 
     @python_only
@@ -159,7 +160,7 @@ class Network(Grid, AsyncMethods):
 
     def update_weights(self, learning_rate: float) -> None:
         """Plain gradient descent, w -= learning_rate * dL/dw, on every parameter."""
-        if not isfinite(learning_rate):
+        if not abs(learning_rate) <= float(np.finfo(self._dtype).max):
             raise InputError(
                 f"update_weights: expected a finite rate, got {learning_rate}."
             )
@@ -365,6 +366,11 @@ class Network(Grid, AsyncMethods):
         return session
 
     # Inside ----------------------------------------------------------------------
+
+    def _prepare(self) -> Shape:
+        if self._plan is None:  # a layer is new: what the old ones left is no use
+            self._caches = self._gradients = None
+        return super()._prepare()
 
     def __repr__(self) -> str:
         grid = f"{self.grid_rows} x {self.grid_cols} x {self.layers_per_cell}"

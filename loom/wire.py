@@ -143,6 +143,8 @@ def convert(value: Any, word: str, where: str) -> Any:
         raise WireError(f"{where}: expected an object, got {_kind(value)}.")
     if word.endswith("[]") and not isinstance(value, list | tuple | np.ndarray | dict):
         raise WireError(f"{where}: expected {word}, got {_kind(value)}.")
+    if word == "string[]" and not all(isinstance(item, str) for item in value):
+        raise WireError(f"{where}: expected {word}, got {value!r:.60}.")
     return value
 
 

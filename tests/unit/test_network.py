@@ -245,3 +245,29 @@ def test_free_memory_is_known_or_unknown():
 
     free = grid.available_memory()
     assert free is None or free > 0
+
+
+def test_a_new_layer_makes_old_passes_and_gradients_void():
+    net = Network.stack(Dense(3, 4), Dense(4, 2), seed=1)
+    net.forward_cpu([[1, 2, 3]])
+    net.backward_cpu([[1, 1]])
+    net.set_layer(0, 0, 0, Dense(3, 4, "tanh"))
+    net.shapes()  # lays out the passes anew
+    with pytest.raises(ConfigError, match="backward_cpu: run forward_cpu first"):
+        net.backward_cpu([[1, 1]])
+    with pytest.raises(ConfigError, match="run forward_cpu and backward_cpu first"):
+        net.update_weights(0.1)
+
+
+def test_a_pass_that_fails_leaves_none_behind(monkeypatch):
+    net = Network.stack(Dense(3, 4), Dense(4, 2), seed=1)
+    net.forward_cpu([[1, 2, 3]])
+
+    def fail(x, run):
+        raise MemoryError
+
+    monkeypatch.setattr(net.layers[1], "forward", fail)
+    with pytest.raises(MemoryError):
+        net.forward_cpu([[1, 2, 3]])
+    with pytest.raises(ConfigError, match="backward_cpu: run forward_cpu first"):
+        net.backward_cpu([[1, 1]])

@@ -126,6 +126,12 @@ def test_the_skeleton_round_trips():
         ("UpdateWeights", '["x"]', "learning_rate: expected float, got text 'x'"),
         ("GetMethodSignature", '["Forward"]', "unknown method 'Forward'"),
         ("SetBatchSize", "[0]", "batch_size: expected 1 to"),
+        ("UpdateWeights", "[1e308]", "expected a finite rate, got 1e+308"),
+        (
+            "EvaluateFromCheckpointFiles",
+            '[["x", 1], [1]]',
+            "paths: expected string[], got ['x', 1]",
+        ),
     ],
 )
 def test_bad_calls_are_errors_that_say_what_to_do(net, method, text, message):
