@@ -16,6 +16,7 @@ from tools.wasm.assemble import DIST
 from tools.wasm.server import Handler, Server
 
 CHECKS = Path(__file__).with_name("checks")
+ROOT = Path(__file__).resolve().parents[2]
 RELAXED = "--experimental-wasm-relaxed-simd"  # an option of Node 20, no longer of 24
 
 
@@ -61,12 +62,12 @@ def verify(result: dict, flavours: set[str], chosen: str) -> None:
     assert result["chosen"] == chosen
 
 
-def in_node(*options: str) -> dict:
+def in_node(*options: str, script: str = "host.mjs", rest: tuple = ()) -> dict:
     node = shutil.which("node")
     if not node:
         missing("Node")
     done = subprocess.run(
-        [node, *options, CHECKS / "host.mjs", f"{DIST / 'runtime'}/"],
+        [node, *options, CHECKS / script, f"{DIST / 'runtime'}/", *rest],
         capture_output=True,
         text=True,
         timeout=300,
@@ -82,10 +83,23 @@ def test_node(server):
     verify(result, flavours, min(flavours))
 
 
-def test_node_with_relaxed_simd(server):
+def relaxed_options() -> list[str]:
     known = subprocess.run(["node", RELAXED, "-e", "0"], capture_output=True)
-    options = [] if known.returncode else [RELAXED]
-    verify(in_node(*options), {"_simd", "_relaxed"}, "_relaxed")
+    return [] if known.returncode else [RELAXED]
+
+
+def test_node_with_relaxed_simd(server):
+    verify(in_node(*relaxed_options()), {"_simd", "_relaxed"}, "_relaxed")
+
+
+@pytest.mark.parametrize("flavour", ["_simd", "_relaxed", "off"])
+def test_every_layer_against_pytorch(server, flavour):
+    """tests/parity whole, inside Pyodide; "off" is NumPy alone."""
+    rest = (ROOT, flavour)
+    result = in_node(*relaxed_options(), script="parity.mjs", rest=rest)
+    assert result["failures"] == []
+    assert result["kernels"] == (None if flavour == "off" else flavour)
+    assert result["count"] > 150
 
 
 def test_chromium(browser, checks):

@@ -304,7 +304,7 @@ int gemm(int m, int n, int k, Matrix a, Matrix b, float *out, int stride, int mo
   }
   int regular = a.columns == 1 || a.rows == 1;
   int pack_a = !regular || n >= 64 || (a.columns == 1 && n > WIDE);
-  int pack_b = b.columns != 1 || m > 2 * TALL;
+  int pack_b = b.columns != 1 || m > 4 * TALL;
   int depth = smaller(k, DEPTH), across = smaller(n, ACROSS);
   int b_room = pack_b ? (across + WIDE - 1) / WIDE * WIDE * depth : depth * WIDE;
   float *room = workspace(b_room + (pack_a ? packed_rows(BLOCK, depth) : 0));
