@@ -45,7 +45,7 @@ def attention(b, qkv: Tensor, heads: int, causal: bool) -> tuple[Tensor, Attende
     """
     batch, time, width = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
     out = b.tensor((batch, time, width))
-    if _is_fused(b, time, width // heads):
+    if _is_fused(b, batch, heads, time, width // heads):
         lse = b.scratch((batch, heads, time)) if b.keep else None
         overrides = {"QUERIES": QUERIES, "KEEP": b.keep}
         _fused(b, "forward", qkv, heads, causal, [qkv], [out, lse], overrides)
@@ -104,12 +104,16 @@ def rotate(b, qkv: Tensor, heads: int, table: tuple, back: bool = False) -> None
     )
 
 
-def _is_fused(b, time: int, d: int) -> bool:
+def _is_fused(b, batch: int, heads: int, time: int, d: int) -> bool:
     """Whether the kernel without scores is the one to use."""
-    if d > WIDEST:
-        return False
     quick = not b.keep and not b.limits.software and time >= LONG
-    return time > LONGEST or quick
+    return d <= WIDEST and (quick or not _is_whole(b, batch, heads, time))
+
+
+def _is_whole(b, batch: int, heads: int, time: int) -> bool:
+    """Whether all scores may lie in one array."""
+    limit = min(b.limits.binding, b.limits.buffer)
+    return time <= LONGEST and batch * heads * time * time * ITEM[b.stored] <= limit
 
 
 def _fused(b, entry, qkv, heads, causal, reads, writes, overrides=None) -> None:
@@ -145,11 +149,10 @@ class Chunk:
 
 
 def _chunks(b, batch: int, heads: int, time: int) -> list[Chunk]:
-    row = heads * time * ITEM[b.stored]  # bytes of one query's scores
-    limit = min(b.limits.binding, b.limits.buffer)
-    if time <= LONGEST and batch * row * time <= limit:
+    if _is_whole(b, batch, heads, time):
         return [Chunk(0, batch, 0, time)]
-    most = min(CACHE, limit)
+    row = heads * time * ITEM[b.stored]  # bytes of one query's scores
+    most = min(CACHE, b.limits.binding, b.limits.buffer)
     samples = max(1, min(batch, most // (row * min(time, FEW))))
     queries = max(1, min(time, LONGEST, most // (row * samples)))
     if queries < time:
