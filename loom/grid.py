@@ -189,6 +189,11 @@ class Grid:
         return self._plan
 
     @python_only
+    def first(self) -> Layer:
+        """The first layer that is no mere view: what the inputs mean."""
+        return next((row for row in self.layers if not row.is_view), self.layers[0])
+
+    @python_only
     def where(self, index: int) -> str:
         """A layer's place and type as text, for errors."""
         return f"layer {self.position(index)} {type(self.layers[index]).__name__}"

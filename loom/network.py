@@ -230,7 +230,7 @@ class Network(Grid, AsyncMethods):
     @python_only
     def open_session(self) -> "Session | None":
         """The session of init_gpu whose passes return results, if there is one."""
-        return self._gpu if self._gpu is not None and self._gpu.waits else None
+        return None if self._gpu is None or self._gpu.awaited else self._gpu
 
     @python_only
     def session(self) -> "Session":
@@ -371,6 +371,11 @@ class Network(Grid, AsyncMethods):
         if self._plan is None:  # a layer is new: what the old ones left is no use
             self._caches = self._gradients = None
         return super()._prepare()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: without the GPU, and what passes left."""
+        left = {"_gpu": None, "_plan": None, "_caches": None, "_gradients": None}
+        return self.__dict__ | left
 
     def __repr__(self) -> str:
         grid = f"{self.grid_rows} x {self.grid_cols} x {self.layers_per_cell}"

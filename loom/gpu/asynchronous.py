@@ -32,8 +32,6 @@ class AsyncSession(Session):
         known: the control words as fetched, until another step runs.
     """
 
-    waits = False
-
     awaited = True
 
     def __init__(self, net, device: browser.Device, precision: str):
@@ -62,7 +60,7 @@ class AsyncSession(Session):
 
     async def forward(self, x: Array) -> Array:
         """Outputs in evaluation mode; x (B, *input_shape), checked by the network."""
-        self.net.layers[0].check_values(x)
+        self.net.first().check_values(x)
         try:
             return await self.run_forward(x)
         except DeviceLost:
@@ -184,7 +182,7 @@ class AsyncEngine(DeviceEngine):
     def step(self, x: Array, t: Array, rate: float) -> Entry:
         """Forward, loss, backward, clip and update in one submission."""
         trainer, net = self.trainer, self.trainer.net
-        net.layers[0].check_values(x)
+        net.first().check_values(x)
         place = trainer.batch, trainer.step, trainer.samples, net.step
         program = self.session.program(len(x), "train", **self._training(t))
         program.write("x", x)

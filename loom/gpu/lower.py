@@ -44,7 +44,7 @@ def lower(
         where=net.where,
     )
     net.output_size()  # lays out the plan, or says which layer does not fit
-    kept = net.layers[0].float_input
+    kept = net.first().float_input
     x = b.input("x", (rows, *net.input_shape), "f32" if kept else stored)
     y, caches = _forward(b, net, x)
     if mode == "forward":
@@ -86,7 +86,9 @@ def _forward(b: Builder, net, x: Tensor) -> tuple[Tensor, list]:
     outputs, caches = [], []
     for index, (layer, shape, _, sources, kept) in enumerate(net.plan()):
         b.where = net.where(index)
-        if x.dtype != b.stored and not (index == 0 and layer.float_input):
+        if layer.float_input:
+            x = move.cast(b, x, "f32")
+        elif not (layer.is_view and x.buffer.role == "input"):
             x = move.cast(b, x, b.stored)
         x, cache = layer.lower_forward(
             b, x.reshape(rows, *shape), *(outputs[i] for i in sources)
@@ -95,6 +97,7 @@ def _forward(b: Builder, net, x: Tensor) -> tuple[Tensor, list]:
             b.flush(x)
         caches.append(cache)
         outputs.append(x if kept else None)
+    x = move.cast(b, x, b.stored)
     b.flush(x)
     return x, caches
 

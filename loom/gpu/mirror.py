@@ -30,6 +30,10 @@ _COUNTS = sys.implementation.name == "cpython"
 class Watched(Arrays):
     """Arrays of which a device has a copy: every access tells the mirror."""
 
+    def __reduce_ex__(self, protocol):
+        """A copy, or a pickle, is of plain arrays."""
+        return Arrays, (dict(self),)
+
     def _touch(self) -> None:
         mirror = self.mirror()
         if mirror is not None:

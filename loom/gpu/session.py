@@ -30,7 +30,6 @@ class Session:
     """`net` on one device, from init_gpu to release_gpu.
 
     Attributes:
-        waits: passes return results, and no promises of them.
         device: where it runs; another one after a loss.
         stored: "f32" or "f16".
         rows: samples of the last forward pass, 0 before one.
@@ -38,8 +37,6 @@ class Session:
     """
 
     awaited = False  # whether what reads is a coroutine
-
-    waits = True
 
     def __init__(self, net, adapter, precision: str = "f32"):
         if net._dtype != np.float32:
@@ -66,7 +63,7 @@ class Session:
 
     def forward(self, x: Array) -> Array:
         """Outputs in evaluation mode; x (B, *input_shape), checked by the network."""
-        self.net.layers[0].check_values(x)
+        self.net.first().check_values(x)
         try:
             return self._forward(x)
         except DeviceLost:
@@ -88,7 +85,7 @@ class Session:
 
         The loss is None, too, where outputs are no probabilities but must be.
         """
-        self.net.layers[0].check_values(x)
+        self.net.first().check_values(x)
         try:
             return self._assess(x, columns, t, loss_row)
         except DeviceLost:

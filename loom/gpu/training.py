@@ -96,7 +96,7 @@ class DeviceEngine:
     def step(self, x: Array, t: Array, rate: float) -> Entry:
         """Forward, loss, backward, clip and update in one submission."""
         trainer, net = self.trainer, self.trainer.net
-        net.layers[0].check_values(x)
+        net.first().check_values(x)
         place = trainer.batch, trainer.step, trainer.samples, net.step
         entry = Entry(self._slot, len(x), place)
         try:

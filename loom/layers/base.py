@@ -160,6 +160,7 @@ class Layer:
     weights: ClassVar[tuple[Weight, ...]] = ()
     statistics: ClassVar[tuple[Weight, ...]] = ()
     float_input: ClassVar[bool] = False  # x stays float32 where halves are stored
+    is_view: ClassVar[bool] = False  # y is x in another shape: nothing is computed
 
     config: dict[str, Any]  # checked values of `fields`
     parameters: dict[str, Array]  # trained

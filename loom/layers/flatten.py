@@ -14,6 +14,7 @@ class Flatten(Layer):
 
     kind = "flatten"
     code = 9
+    is_view = True
 
     def __init__(self):
         super().__init__()

@@ -19,6 +19,7 @@ class Reshape(Layer):
 
     kind = "reshape"
     code = 10
+    is_view = True
     fields = (Field("shape", "Shape", tuple, minimum=-1),)
 
     def __init__(self, shape: Shape):

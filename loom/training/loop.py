@@ -335,7 +335,7 @@ class Trainer:
 
     def _assess(self, x: Array, t: Array | None, columns: int) -> tuple[Array, float]:
         """Outputs, or of a GPU what it decides for each `columns` of them; the loss."""
-        if self._device and self._device.session.waits:
+        if self._device and not self._device.session.awaited:
             row = None if t is None else self._loss
             y, value = self._device.session.assess(x, columns, t, row)
             if t is None or value is not None:

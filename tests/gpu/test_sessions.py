@@ -1,5 +1,8 @@
 """A network on the device: arrays in two places, training, programs, memory."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -81,6 +84,19 @@ def test_a_dict_from_before_init_gpu_counts_too(adapter):
     assert_same(net, "at first")
     parameters["weight"] = parameters["weight"] * 2
     assert_same(net, "assigned through the old dict")
+
+
+def test_copies_are_apart_from_the_gpu(adapter):
+    net = make()
+    train(net, use_gpu=True)
+    expected, _ = net.forward_gpu(X)
+    for copied in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        assert copied.open_session() is None
+        assert_close(copied.forward_cpu(X)[0], expected, "forward", "the copy")
+        copied.layers[0].parameters["weight"][:] = 0
+        assert_close(net.forward_gpu(X)[0], expected, "forward", "the original")
+        assert_same(copied, "the copy on its own session")
+    net.release_gpu()
 
 
 def test_what_nobody_touched_is_not_sent_again(net):
@@ -223,6 +239,24 @@ def test_bad_token_ids_are_refused_before_they_reach_the_device(adapter):
     net = loom.Network.stack(loom.layers.Embedding(5, 3), input_shape=(4,), seed=1)
     with pytest.raises(loom.errors.InputError, match="expected whole token ids"):
         net.forward_gpu(np.array([[0, 1, 2, 5]]))
+
+
+@pytest.mark.parametrize("precision", ["f32", "f16"])
+@pytest.mark.parametrize("before", [[], [loom.layers.Reshape((2, 3))]])
+def test_token_ids_above_a_halfs_precision(device, precision, before):
+    if not device.limits.f16:
+        pytest.skip("this GPU has no shader-f16")
+    net = loom.Network.stack(
+        *before, loom.layers.Embedding(5000, 2), input_shape=(6,), seed=1
+    )
+    ids = np.array([[0, 2049, 4095, 4097, 4999, 3]])
+    net.init_gpu(precision=precision)
+    y, _ = net.forward_gpu(ids)
+    expected = net.layers[-1].parameters["weight"][ids].reshape(y.shape)
+    assert_close(y, expected, "half" if precision == "f16" else "forward", "rows")
+    bad = np.array([[0, 1, 2, 3, 4, 5000]])
+    with pytest.raises(loom.errors.InputError, match="expected whole token ids"):
+        net.forward_gpu(bad)
 
 
 # Training -----------------------------------------------------------------------------
