@@ -217,7 +217,7 @@ def run(
     """Measure all cases, print the table, and write loom-bench.json and .svg.
 
     `quick` cuts the shapes and writes loom-bench-quick instead. `folder` None writes
-    nothing. The result is what the JSON file holds.
+    nothing. Ctrl-C ends it with what is measured. The result is what the JSON holds.
     """
     chosen = [case for case in CASES if (only or "").lower() in case.name.lower()]
     if not chosen:
@@ -227,50 +227,55 @@ def run(
     if path is not None:
         check_writable(path.with_suffix(".json"))
     report, why_not = adapter()
-    name = report["name"] if report else f"no GPU ({why_not})"
+    name = report["name"] if report else f"none ({why_not})"
     if not quiet:
         say(f"Loom {loom.__version__}, NumPy {np.__version__}, {platform.machine()}")
         say(f"GPU: {name}")
         if quick:
             say("quick: small shapes and little time, for small machines")
         say()
-        say(_HEAD)
-        say("-" * len(_HEAD))
-    rows = []
-    for case in chosen:
-        row = measure(case, quick, report is not None)
-        rows.append(row)
+        head = _HEAD + _GPU_HEAD * (report is not None)
+        say(head)
+        say("-" * len(head))
+    rows: list[Figures] = []
+    interrupted = False
+    try:
+        for case in chosen:
+            rows.append(measure(case, quick, report is not None))
+            if not quiet:
+                say(line(rows[-1]))
+    except KeyboardInterrupt:
+        interrupted = True
         if not quiet:
-            say(line(row))
+            say(f"\nStopped by Ctrl-C after {len(rows)} of {len(chosen)}.")
     result = {
         "loom": loom.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "quick": quick,
+        "interrupted": interrupted,
         "gpu": report,
         "gpu_missing": why_not,
         "rows": [row.to_json() for row in rows],
     }
-    if path is not None:
+    if path is not None and rows:
         _write(path, result, rows, name, quiet)
     return result
 
 
-_HEAD = (
-    f"{'':<28}{'x':<18}{'CPU forward':>12}{'backward':>11}{'total':>11}"
-    f"{'GPU forward':>13}{'backward':>11}{'total':>11}{'speed-up':>10}  difference"
-)
+_HEAD = f"{'':<28}{'x':<12}{'CPU forward':>12}{'backward':>9}{'total':>9}"
+_GPU_HEAD = f"{'GPU forward':>13}{'backward':>9}{'total':>9}{'speed-up':>9}  difference"
 
 
 def line(row: Figures) -> str:
     """A case as a line of the table."""
     shape = "x".join(map(str, row.shape))
-    text = f"{row.name:<28}{shape:<18}{_three(row.cpu, 12)}"
+    text = f"{row.name:<28}{shape:<12}{_three(row.cpu, 12)}"
     if row.gpu is None:
         return f"{text}   {row.problem}".rstrip()
     return (
-        f"{text}{_three(row.gpu, 13)}{row.speedup():>9.2f}x  {row.difference:.1e}"
+        f"{text}{_three(row.gpu, 13)}{row.speedup():>8.1f}x  {row.difference:.1e}"
         f"  {row.problem}"
     ).rstrip()
 
@@ -278,8 +283,8 @@ def line(row: Figures) -> str:
 def _three(pair: tuple[float, float], width: int) -> str:
     forward, backward = pair
     return (
-        f"{duration(forward):>{width}}{duration(backward):>11}"
-        f"{duration(forward + backward):>11}"
+        f"{duration(forward):>{width}}{duration(backward):>9}"
+        f"{duration(forward + backward):>9}"
     )
 
 

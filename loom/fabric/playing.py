@@ -74,5 +74,7 @@ def bench(
     result = benchmark.run(quick, only, None if as_json else out, as_json)
     if as_json:
         say_json(result)
+    if result["interrupted"]:
+        raise typer.Exit(STOPPED)
     if any(row["problem"] and row["difference"] for row in result["rows"]):
         raise typer.Exit(FAILED)

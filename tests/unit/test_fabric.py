@@ -219,7 +219,7 @@ def test_every_layer_that_computes_has_a_case():
 def test_bench_writes_json_and_a_chart(folder, monkeypatch):
     monkeypatch.setattr(benchmark, "adapter", lambda: (None, "no GPU was found"))
     text = command("bench", "--quick", "--only", "norm")
-    assert "GPU: no GPU (no GPU was found)" in text
+    assert "GPU: none (no GPU was found)" in text
     lines = [line for line in text.splitlines() if "Norm" in line]
     assert len(lines) == 3
     values = json.loads((folder / "loom-bench-quick.json").read_text())
@@ -238,6 +238,24 @@ def test_bench_writes_json_and_a_chart(folder, monkeypatch):
         command("bench", "--out", "none")
     with pytest.raises(ConfigError, match="no line has 'xxx' in its name"):
         command("bench", "--only", "xxx")
+
+
+def test_ctrl_c_in_a_benchmark_keeps_what_is_measured(folder, monkeypatch):
+    measure, calls = benchmark.measure, []
+
+    def interrupted(case, quick, gpu):
+        calls.append(case)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return measure(case, quick, gpu)
+
+    monkeypatch.setattr(benchmark, "adapter", lambda: (None, "no GPU was found"))
+    monkeypatch.setattr(benchmark, "measure", interrupted)
+    text = command("bench", "--quick", "--only", "norm", code=130)
+    assert "Stopped by Ctrl-C after 1 of 3." in text
+    values = json.loads((folder / "loom-bench-quick.json").read_text())
+    assert values["interrupted"]
+    assert len(values["rows"]) == 1
 
 
 class WithGpu(Network):

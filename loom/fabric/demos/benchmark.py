@@ -4,12 +4,14 @@ It writes loom-bench-quick.json and .svg into the folder that it is played in.
 """
 
 from loom.fabric import benchmark
-from loom.fabric.demos.demo import Demo, Stage
+from loom.fabric.demos.demo import Demo, Stage, Stopped
 
 
 def compare(stage: Stage) -> None:
     """Every layer on CPU and GPU; the full shapes are `loom bench`."""
     result = benchmark.run(quick=True, quiet=stage.quiet)
+    if result["interrupted"]:
+        raise Stopped
     rows = result["rows"]
     stage.figures["rows"] = rows
     stage.say()

@@ -130,14 +130,23 @@ def _run(program: str, path: Path, kill_at: int | None) -> int:
     folder = str(Path(data.__file__).parents[2])
     environment = os.environ | {"PYTHONPATH": folder}
     told = 0
+    # A session of its own: Ctrl-C comes to us alone.
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env=environment
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
     ) as process:
-        for line in process.stdout:
-            told = int(line)
-            if kill_at is not None and told >= kill_at:
-                process.kill()
-                break
+        try:
+            for line in process.stdout:
+                told = int(line)
+                if kill_at is not None and told >= kill_at:
+                    process.kill()
+                    break
+        except KeyboardInterrupt:
+            process.kill()
+            raise
     expected = 0 if kill_at is None else -getattr(signal, "SIGKILL", -1)
     if process.returncode != expected:
         raise RuntimeError(f"the training ended with {process.returncode}")
