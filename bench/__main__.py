@@ -32,11 +32,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", metavar="FILE", help="write the figures there too")
     parser.add_argument("--memory", action="store_true", help="peak memory, not time")
     parser.add_argument("--peers", action="store_true", help="web: beside the peers")
+    parser.add_argument("--gpu", action="store_true", help="web: WebGPU, with peers")
     parser.add_argument("--check", action="store_true", help="fail on a bar missed")
     options = parser.parse_args(arguments)
     for name in _THREADS:
         os.environ[name] = str(options.threads)
-    module = f"bench.{options.question}" + ("_peers" if options.peers else "")
+    kind = "_gpu" if options.gpu else "_peers" if options.peers else ""
+    module = f"bench.{options.question}{kind}"
     try:
         question = import_module(module)
     except ModuleNotFoundError as error:

@@ -63,10 +63,8 @@ def arrays() -> dict[str, np.ndarray]:
     }
 
 
-def write_data(folder: Path) -> None:
+def write_data(folder: Path, models: bool = True) -> None:
     """The arrays as one file with a manifest, and the ONNX models."""
-    from bench.web_peers_models import write
-
     named, rows, offset = arrays(), [], 0
     with (folder / "arrays.bin").open("wb") as file:
         for name, array in named.items():
@@ -75,7 +73,10 @@ def write_data(folder: Path) -> None:
             rows.append({**row, "offset": offset})
             offset += array.nbytes
     (folder / "manifest.json").write_text(json.dumps(rows))
-    write(folder, named)
+    if models:
+        from bench.web_peers_models import write
+
+        write(folder, named)
 
 
 class PeersHandler(Handler):

@@ -1,12 +1,15 @@
-// jax-js, WebAssembly backend: jitted functions; an array is used up by its use (.ref).
+// jax-js, WebAssembly or WebGPU backend: jitted functions; an array is used up by its
+// use (.ref).
 import * as jax from "/peers/jax/dist/index.js";
 
 const { numpy: np, nn, lax, jit, valueAndGrad, grad } = jax;
 let d;
+let gpu = false;
 
-export async function start(data) {
-  await jax.init("wasm");
-  jax.defaultDevice("wasm");
+export async function start(data, device = "wasm") {
+  await jax.init(device);
+  jax.defaultDevice(device);
+  gpu = device === "webgpu";
   d = Object.fromEntries(
     Object.entries(data).map(([name, { shape, values }]) => [
       name,
@@ -17,13 +20,19 @@ export async function start(data) {
 
 const refs = (names) => names.map((name) => d[name].ref);
 
+/** What arrays hold; in WebAssembly at once, on the GPU when it is done. */
+const read = (arrays) =>
+  gpu ? Promise.all(arrays.map((array) => array.data())) : arrays.map((array) => array.dataSync());
+
 /** n calls of a jitted function of fixed arrays; every output is read back. */
-function repeat(f, names, read = (out) => (Array.isArray(out) ? out : [out])) {
+function repeat(f, names) {
   const compiled = jit(f);
-  return (n) => {
+  return async (n) => {
     let values;
     for (let i = 0; i < n; i++) {
-      values = read(compiled(...refs(names))).map((array) => array.dataSync());
+      const out = compiled(...refs(names));
+      values = read(Array.isArray(out) ? out : [out]);
+      if (gpu) values = await values;
     }
     return values;
   };
@@ -96,13 +105,13 @@ function train() {
     const gradients = grad(loss, { argnums: [0, 1, 2, 3] })(...old.map((w) => w.ref), x, t);
     return old.map((w, i) => w.sub(gradients[i].mul(1e-3)));
   });
-  return (n) => {
+  return async (n) => {
     let values;
     for (let i = 0; i < n; i++) {
       weights = step(...weights, d.x64.ref, d.t64.ref);
-      values = weights[3].ref.dataSync();
+      if (!gpu) values = read([weights[3].ref]);
     }
-    return [values];
+    return gpu ? read([weights[3].ref]) : values;
   };
 }
 

@@ -45,6 +45,10 @@ NPM = {
         "4.22.0",
         "5cd6f5e18657c12fb94f4ec3dcef485c8c1a9ca39f3ef1d261c1cb13c1a231c3",
     ),
+    "@tensorflow/tfjs-backend-webgpu": (
+        "4.22.0",
+        "e60089ded350de2a7ec0b367bd44c62a516da312d69a84a3f2e1aa3bb31c97e6",
+    ),
     "onnxruntime-web": (
         "1.30.0",
         "d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71",
@@ -55,6 +59,7 @@ PEERS = {
     "jax": "@jax-js/jax",
     "tfjs": "@tensorflow/tfjs",
     "tfjs-backend-wasm": "@tensorflow/tfjs-backend-wasm",
+    "tfjs-backend-webgpu": "@tensorflow/tfjs-backend-webgpu",
     "onnxruntime-web": "onnxruntime-web",
 }
 # The npm package of Pyodide holds no packages; they are on its CDN and, where that
