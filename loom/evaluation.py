@@ -305,9 +305,10 @@ def samples_of(net, inputs: Any, where: str) -> Array:
     size = net.input_size
     flat = x.ndim == 1 and x.size % size == 0
     if x.size == 0 or not (flat or (x.ndim > 1 and x.size == x.shape[0] * size)):
+        shapes = dict.fromkeys((batch_text(net.input_shape), f"(B, {size})"))
         raise ShapeError(
-            f"{where}: expected inputs of shape {batch_text(net.input_shape)} or "
-            f"(B, {size}), at least one sample, got {x.shape}."
+            f"{where}: expected inputs of shape {' or '.join(shapes)}, at least one "
+            f"sample, got {x.shape}."
         )
     return x.reshape(-1, *net.input_shape)
 

@@ -1,9 +1,10 @@
 """Files: written atomically, read with a clear error."""
 
 import os
+from errno import EISDIR
 from pathlib import Path
 
-from loom.errors import FormatError, InputError
+from loom.errors import FormatError, InputError, LoomError
 
 
 def write_atomic(path: str | os.PathLike, data: bytes) -> None:
@@ -12,9 +13,11 @@ def write_atomic(path: str | os.PathLike, data: bytes) -> None:
     The bytes go to a neighbour, reach the disk, and take the name at once. Raises
     InputError when the folder is missing or not writable.
     """
-    target = Path(path)
-    neighbour = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    target = _path(path, InputError, "write to")
+    neighbour = target.parent / f".{target.name}.{os.getpid()}.tmp"
     try:
+        if not target.name:
+            raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
         with open(neighbour, "wb") as file:
             file.write(data)
             file.flush()
@@ -30,7 +33,7 @@ def write_atomic(path: str | os.PathLike, data: bytes) -> None:
 
 def check_writable(path: str | os.PathLike) -> None:
     """Raise InputError now where `write_atomic` would later, after the work."""
-    folder = Path(path).parent
+    folder = _path(path, InputError, "write to").parent
     reason = None
     if not folder.is_dir():
         reason = "No such folder"
@@ -47,8 +50,20 @@ def check_writable(path: str | os.PathLike) -> None:
 
 def read_bytes(path: str | os.PathLike, what: str = "file") -> bytes:
     """The whole file. Raises FormatError when it cannot be read."""
+    source = _path(path, FormatError, f"read the {what} from")
     try:
-        return Path(path).read_bytes()
+        return source.read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise FormatError(f"cannot read {what} {str(path)!r}: {reason}.") from None
+
+
+def _path(path: str | os.PathLike, kind: type[LoomError], purpose: str) -> Path:
+    """A path that the system can be asked about, or an error of the kind."""
+    try:
+        good = "\0" not in os.fspath(path)
+    except TypeError:
+        good = False
+    if not good:
+        raise kind(f"expected a path to {purpose}, got {path!r}. Give its name.")
+    return Path(path)

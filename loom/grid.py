@@ -81,6 +81,14 @@ class Grid:
         """
         if not layers:
             raise ConfigError("Network.stack: expected at least one layer, got none.")
+        for number, layer in enumerate(layers):
+            if not isinstance(layer, Layer):
+                name = getattr(layer, "__name__", type(layer).__name__)
+                raise ConfigError(
+                    f"Network.stack: expected a layer as argument {number}, got "
+                    f"{name}. Write layers, e.g. stack(Dense(64, 10)); *list for a "
+                    "list of them."
+                )
         if input_shape is None:
             shape = layers[0].declared_input_shape()
             if shape is None:
@@ -88,17 +96,15 @@ class Grid:
                     f"Network.stack: {type(layers[0]).__name__} takes any shape. "
                     "Set input_shape, e.g. input_shape=(64,)."
                 )
-        elif isinstance(input_shape, int):
-            shape = (input_shape,)
         else:
-            shape = tuple(int(n) for n in input_shape)
+            shape = input_shape
         return cls.from_layers(layers, shape, seed=seed)
 
     @classmethod
     def from_layers(
         cls,
         layers: Iterable[Layer],
-        input_shape: Shape,
+        input_shape: int | Iterable[int],
         grid_rows: int = 1,
         grid_cols: int = 1,
         layers_per_cell: int | None = None,
@@ -106,6 +112,7 @@ class Grid:
     ) -> "Grid":
         """A grid filled with copies of `layers`, in the order of the data."""
         layers = list(layers)
+        input_shape = _sample_shape(input_shape)
         per_cell = len(layers) if layers_per_cell is None else layers_per_cell
         net = cls(prod(input_shape), grid_rows, grid_cols, per_cell, seed=seed)
         net.input_shape = input_shape
@@ -292,6 +299,16 @@ class Grid:
                 f"{self.where(index)}: expected its source {self.where(source)} to "
                 f"give {batch_text(taken)} as comes before it, got {batch_text(shape)}."
             )
+
+
+def _sample_shape(value: int | Iterable[int]) -> Shape:
+    """The shape of one sample, from a size or sizes of at least 1."""
+    where = "Network: input_shape"
+    sizes = value if isinstance(value, Iterable) else (value,)
+    shape = tuple(integer(size, where, 1, LIMIT) for size in sizes)
+    if not shape:
+        raise ConfigError(f"{where}: expected at least one size, got none.")
+    return shape
 
 
 def _from_wire(config: dict | str) -> Layer:

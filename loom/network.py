@@ -7,6 +7,7 @@ wire name (`forward_cpu` is ForwardCPU); `@python_only` keeps one to Python.
 
 from collections.abc import Callable, Iterable
 from math import isfinite, prod
+from numbers import Real
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,16 @@ class Network(Grid, AsyncMethods):
 
     def set_batch_size(self, batch_size: int) -> None:
         """How many samples a flat array holds."""
-        self.batch_size = integer(batch_size, "batch_size", 1, LIMIT)
+        self.batch_size = batch_size
+
+    @property
+    def batch_size(self) -> int:
+        """Samples in a flat array, at least 1; setting it checks it."""
+        return self._batch_size
+
+    @batch_size.setter
+    def batch_size(self, value: int) -> None:
+        self._batch_size = integer(value, "batch_size", 1, LIMIT)
 
     # Forward and backward --------------------------------------------------------
 
@@ -160,9 +170,11 @@ class Network(Grid, AsyncMethods):
 
     def update_weights(self, learning_rate: float) -> None:
         """Plain gradient descent, w -= learning_rate * dL/dw, on every parameter."""
-        if not abs(learning_rate) <= float(np.finfo(self._dtype).max):
+        number = isinstance(learning_rate, Real)
+        if not number or not abs(learning_rate) <= float(np.finfo(self._dtype).max):
             raise InputError(
-                f"update_weights: expected a finite rate, got {learning_rate}."
+                "update_weights: expected a finite rate, got "
+                f"{learning_rate!r:.60}. Rates are mostly from 1e-5 to 1."
             )
         for layer, gradients in zip(self.layers, self.gradients(), strict=True):
             for name, gradient in gradients.items():
@@ -388,10 +400,11 @@ class Network(Grid, AsyncMethods):
         """A finite array in the network's dtype."""
         try:
             array = as_floats(values, self._dtype)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
+            kind = f" of {values.dtype}" if hasattr(values, "dtype") else ""
             raise InputError(
                 f"{where}: expected numbers in rows of equal length, "
-                f"got {type(values).__name__}."
+                f"got {type(values).__name__}{kind}."
             ) from None
         flat = array.reshape(-1)
         # One pass without a temporary; an overflow is looked at again.
@@ -421,9 +434,10 @@ class Network(Grid, AsyncMethods):
                     f"{x.size}. Set batch_size, or pass an array of (B, {size})."
                 )
         elif x.ndim == 0 or x.shape[0] == 0 or x.size != x.shape[0] * size:
+            shapes = dict.fromkeys((batch_text(self.input_shape), f"(B, {size})"))
             raise ShapeError(
-                f"{where}: expected x of shape {batch_text(self.input_shape)} or "
-                f"(B, {size}), got {x.shape}."
+                f"{where}: expected x of shape {' or '.join(shapes)}, at least one "
+                f"sample, got {x.shape}."
             )
         return x.reshape(-1, *self.input_shape)
 

@@ -14,7 +14,7 @@ import binascii
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import prod
 from typing import Any
 
@@ -44,7 +44,11 @@ _MAX_PROBLEMS = 20
 
 
 def serialize_model(net: Network, model_id: str = "model") -> dict:
-    """One entry of a bundle's `models`: {id, cfg, weights}."""
+    """One entry of a bundle's `models`: {id, cfg, weights}.
+
+    Raises ShapeError for layers that do not fit each other: nobody could read them.
+    """
+    net.output_size()
     layers = []
     for index, layer in enumerate(net.layers):
         arrays = layer_arrays(layer)
@@ -81,7 +85,12 @@ def model_config(net: Network, model_id: str = "model") -> dict:
 
 
 def save_bundle_to_string(models: dict[str, Network]) -> str:
-    """Several networks, by id, as one bundle."""
+    """Several networks, by id, as one bundle. Raises InputError for none."""
+    if not isinstance(models, Mapping) or not models:
+        got = "none" if models == {} else type(models).__name__
+        raise InputError(
+            f"save_bundle: expected networks by id, e.g. {{'digits': net}}, got {got}."
+        )
     entries = [serialize_model(net, model_id) for model_id, net in models.items()]
     return json.dumps({"type": BUNDLE_TYPE, "version": VERSION, "models": entries})
 
@@ -170,7 +179,11 @@ def refuse(problems: list[str], where: str) -> None:
 
 def load_bundle(path: str | os.PathLike) -> dict[str, Network]:
     """Every network of a bundle file by its id."""
-    return load_bundle_from_string(read_bytes(path, "model file"))
+    data = read_bytes(path, "model")
+    try:
+        return load_bundle_from_string(data)
+    except FormatError as error:
+        raise FormatError(f"{os.fspath(path)}: {error}") from None
 
 
 def load_model_from_string(
@@ -196,6 +209,10 @@ def _choose(models: dict[str, Network], model_id: str | None) -> Network:
 def _parse(text: str | bytes, where: str) -> Any:
     try:
         return json.loads(text, parse_constant=_no_constant)
+    except TypeError:
+        raise FormatError(
+            f"{where}: expected JSON text, got {type(text).__name__}."
+        ) from None
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{where}: not valid JSON: {error}.") from None
 

@@ -16,8 +16,8 @@ from loom.fabric import files, gpus, menu, models, playing, terminal, training
 from loom.fabric.cli import STOPPED
 from loom.fabric.playing import AsJson
 from loom.fabric.terminal import say, say_json
-from loom.files import read_bytes, write_atomic
-from loom.serialization import load_bundle_from_string
+from loom.files import write_atomic
+from loom.serialization import load_bundle
 
 app = typer.Typer(
     help="Neural networks that run the same in a browser page, on any GPU and in C.",
@@ -277,12 +277,11 @@ def _write_csv(net: loom.Network, rows: list[dict]) -> None:
 @app.command()
 def info(model: Model, as_json: AsJson = False) -> None:
     """Show what a model file holds: layers, shapes, parameters, metadata."""
-    data = read_bytes(model, "model")
-    nets = load_bundle_from_string(data)
+    nets = load_bundle(model)
     if as_json:
         say_json({model_id: _described(net) for model_id, net in nets.items()})
         return
-    say(f"{model} ({terminal.size(len(data))})", "bold")
+    say(f"{model} ({terminal.size(model.stat().st_size)})", "bold")
     for model_id, net in nets.items():
         say(f"\nmodel {model_id!r}, seed {net.seed}, batch size {net.batch_size}")
         for name, value in net.metadata.items():

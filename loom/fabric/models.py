@@ -11,17 +11,16 @@ from loom.data.table import read_inputs
 from loom.errors import ConfigError, InputError, ShapeError, known
 from loom.evaluation import DeviationMetrics, evaluate, outputs_of
 from loom.fabric.training import CSV, from_csv, read_text
-from loom.files import read_bytes
 from loom.linalg import softmax
 from loom.network import Network
-from loom.serialization import load_bundle_from_string
+from loom.serialization import load_bundle
 
 Array = np.ndarray
 
 
 def load(path: Path, model_id: str | None = None) -> Network:
     """The network of a bundle file; without an id the first."""
-    models = load_bundle_from_string(read_bytes(path, "model"))
+    models = load_bundle(path)
     if model_id is None:
         return next(iter(models.values()))
     if model_id not in models:

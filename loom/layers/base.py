@@ -445,14 +445,21 @@ def too_large(values: int) -> str:
 
 
 def as_floats(value: Any, dtype=np.float32) -> Array:
-    """`value` as an array of floats; what is too large becomes an infinity.
+    """`value` as an array of floats; what is too large becomes an infinity, what a mask
+    hides becomes NaN.
 
-    Raises ValueError or TypeError for what is no rectangle of numbers.
+    Raises ValueError, TypeError or OverflowError for what is no rectangle of numbers:
+    NumPy alone would parse text, count dates and drop imaginary parts.
     """
-    if isinstance(value, np.ndarray) and value.dtype == dtype:
+    if type(value) is np.ndarray and value.dtype == dtype:
         return value
+    if hasattr(value, "filled"):
+        value = value.astype(dtype).filled(np.nan)
+    array = np.asarray(value)
+    if array.dtype.kind not in "biufO":
+        raise TypeError(f"no numbers: {array.dtype}")
     with np.errstate(over="ignore"):
-        return np.asarray(value, dtype=dtype)
+        return array.astype(dtype, copy=False)
 
 
 def as_parameter(value: Any, shape: Shape, where: str) -> Array:
@@ -461,7 +468,7 @@ def as_parameter(value: Any, shape: Shape, where: str) -> Array:
         kept = getattr(value, "dtype", None) == np.float64
         array = as_floats(value, np.float64 if kept else np.float32)
         array = array.copy() if array is value else array
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         raise InputError(f"{where}: expected numbers of shape {shape}.") from None
     if array.shape != shape and (array.ndim > 1 or array.size != prod(shape)):
         raise ShapeError(f"{where}: expected shape {shape}, got {array.shape}.")

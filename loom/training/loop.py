@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from loom.errors import InputError, TrainingError
+from loom.errors import ConfigError, InputError, TrainingError
 from loom.evaluation import CHUNK, evaluate, expected_of, samples_of
 from loom.files import check_writable
 from loom.training import checkpoints
@@ -32,6 +32,11 @@ def train(
 
     `callback(event)` is called with each event; returning False stops the training.
     """
+    if callback is not None and not callable(callback):
+        raise ConfigError(
+            "train: expected a function of an event as the callback, got "
+            f"{type(callback).__name__}. Give one, or leave it out."
+        )
     trainer = Trainer(net, batches, config)
     for event in trainer.run():
         if callback is not None and callback(event) is False:

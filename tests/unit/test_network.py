@@ -144,7 +144,7 @@ def test_errors_say_where_expected_got_and_what_to_do():
         "input_size=5. Or check layer (0, 0, 0) Dense, whose output is (B, 5)."
     )
     assert error(ShapeError, lambda: net.forward_cpu(np.ones((2, 7)))) == (
-        "forward_cpu: expected x of shape (B, 6) or (B, 6), got (2, 7)."
+        "forward_cpu: expected x of shape (B, 6), at least one sample, got (2, 7)."
     )
     assert error(ShapeError, lambda: net.forward_cpu(np.ones(5))) == (
         "forward_cpu: expected 1 x 6 = 6 values (batch_size x input_size), got 5. "

@@ -160,7 +160,7 @@ def test_an_unknown_id_lists_the_known(net):
     text = save_bundle_to_string({"digits": net})
     with pytest.raises(FormatError, match="Did you mean 'digits'"):
         loom.load_model_from_string(text, "digit")
-    with pytest.raises(FormatError, match="cannot read model file"):
+    with pytest.raises(FormatError, match="cannot read model"):
         loom.load_model("no such file")
 
 
