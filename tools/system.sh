@@ -23,6 +23,11 @@ if [ "${1:-build}" = test ] && [ -z "${LOOM_CHROMIUM:-}" ]; then
 fi
 if [ "${1:-build}" = test ]; then
   command -v firefox >/dev/null 2>&1 || need firefox-esr firefox-esr
+  # wgpu on a machine without a GPU: lavapipe, as one of Vulkan's drivers.
+  if [ "$(uname)" = Linux ] && [ -z "$(find /usr/share/vulkan /etc/vulkan \
+      -name 'lvp_icd*.json' 2>/dev/null)" ]; then
+    missing="$missing mesa-vulkan-drivers"
+  fi
   # They compile the SIMD kernels again, to compare; not every distribution has them.
   command -v clang-19 >/dev/null 2>&1 || optional="clang-19 lld-19"
 fi
