@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 IN_PAGE = sys.platform == "emscripten"
+bridged = False  # whether loom.browser runs the coroutine, and not asyncio
 SLICE = 0.02  # seconds of training between two turns of the event loop
 
 

@@ -9,7 +9,7 @@ exception crosses, since one that does would keep its frames, and their arrays, 
 import json
 import traceback
 from asyncio import Future, ensure_future
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import wraps
 from itertools import count
 from time import perf_counter
@@ -19,7 +19,7 @@ import numpy as np
 from pyodide.ffi import to_js
 
 import loom
-from loom import introspection, wire
+from loom import asynchronous, introspection, wire
 from loom.asynchronous import events
 from loom.errors import InputError, LoomError, WireError
 from loom.network import Network
@@ -29,6 +29,7 @@ PAGE = "page."
 _networks: dict[int, Network] = {}
 _Events = Iterator[TrainingEvent] | AsyncIterator[TrainingEvent]
 _runs: dict[int, tuple[Trainer, _Events]] = {}
+_waiting: dict[int, Coroutine] = {}
 _closing: set[Future] = set()
 _handles = count(1)
 
@@ -48,17 +49,47 @@ def _replies(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _awaited(function: Callable[..., Any]) -> Callable[..., Any]:
-    """As _replies, for a coroutine."""
+    """As _replies, for a coroutine, which JavaScript drives: see `_step`."""
 
-    @wraps(function)
-    async def reply(*arguments):
+    async def run(*arguments):
         try:
             value = await function(*arguments)
         except Exception as error:
             return _failed(error)
         return _replies(lambda: value)()
 
-    return reply
+    @wraps(function)
+    def begin(*arguments):
+        number = next(_handles)
+        _waiting[number] = run(*arguments)
+        return _step(number, _waiting[number].send, None)
+
+    return begin
+
+
+def resume(number: int, value: Any):
+    """Go on with the value of the promise that a coroutine waited for."""
+    return _step(number, _waiting[number].send, value)
+
+
+def resume_failed(number: int, error: Any):
+    """Go on with a promise's failure."""
+    return _step(number, _waiting[number].throw, error)
+
+
+def _step(number: int, go: Callable[[Any], Any], value: Any):
+    """A coroutine's reply, or [number, the promise that it waits for].
+
+    JavaScript awaits; asyncio's loop in a page would take a millisecond for each call.
+    """
+    asynchronous.bridged = True
+    try:
+        return to_js([number, go(value)])
+    except StopIteration as done:
+        del _waiting[number]
+        return done.value
+    finally:
+        asynchronous.bridged = False
 
 
 def _failed(error: Exception):

@@ -38,7 +38,7 @@ export class LocalHost {
   send(handle, name, finite, message) {
     const { text, buffers } = message;
     if (handle && isAwaited(name)) {
-      return awaited(this.#bridge.call_async(handle, name, finite, text, ...buffers));
+      return this.#awaited(this.#bridge.call_async(handle, name, finite, text, ...buffers));
     }
     if (handle && name === "Train" && usesGPU(message)) return this.train(handle, message);
     return this.#bridge.call(handle, name, finite, text, ...buffers);
@@ -67,7 +67,7 @@ export class LocalHost {
         await turn();
         if (this.#paused.has(handle)) await this.#until(handle);
         const reply = onGPU
-          ? await awaited(this.#bridge.train_step_async(handle, slice))
+          ? await this.#awaited(this.#bridge.train_step_async(handle, slice))
           : this.#bridge.train_step(handle, slice);
         const { error, events, done, notice } = JSON.parse(reply[0]);
         if (error !== undefined) return reply;
@@ -107,6 +107,20 @@ export class LocalHost {
     this.resume(handle);
   }
 
+  /** The reply of one of Python's coroutines, whose promises are awaited here. */
+  async #awaited(step) {
+    while (typeof step[0] === "number") {
+      const [number, promise] = step;
+      try {
+        const value = await promise;
+        step = this.#bridge.resume(number, value);
+      } catch (error) {
+        step = this.#bridge.resume_failed(number, error);
+      }
+    }
+    return step;
+  }
+
   #until(handle) {
     return new Promise((resolve) => this.#paused.set(handle, resolve));
   }
@@ -116,15 +130,6 @@ export class LocalHost {
 const isAwaited = (name) => name.includes("GPU");
 
 const usesGPU = ({ text }) => text.includes('"UseGPU"') && JSON.parse(text)[1]?.UseGPU === true;
-
-/** The value of one of Python's coroutines. */
-async function awaited(coroutine) {
-  try {
-    return await coroutine;
-  } finally {
-    coroutine.destroy?.();
-  }
-}
 
 const channel = new MessageChannel();
 /** @type {(() => void)[]} */

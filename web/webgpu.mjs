@@ -207,9 +207,14 @@ class Device {
     return this.#fetch(loaded.commands(parts), copies, bytes);
   }
 
+  /** Whether `room` would wait. */
+  get crowded() {
+    return this.#flying.length > IN_FLIGHT;
+  }
+
   /** Wait while too many submissions are on their way. */
   async room() {
-    while (this.#flying.length > IN_FLIGHT) await this.#flying.shift();
+    while (this.crowded) await this.#flying.shift();
     this.#check();
   }
 

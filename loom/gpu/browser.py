@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from pyodide.ffi import JsException
+from pyodide.ffi import JsException, to_js
 
+from loom import asynchronous
 from loom.errors import DeviceError
 from loom.gpu.program import PERSISTENT, Limits, Program, Tensor
 from loom.gpu.store import DeviceLost, Store
@@ -56,6 +57,8 @@ class Device:
 
     def __init__(self, raw):
         self.raw = raw
+        # Looking a method up makes a proxy each time.
+        self.put, self.go, self.ask = raw.set, raw.run, raw.runAndRead
         found = json.loads(raw.describe())
         self.info = found["info"]
         if not self.info["device"]:  # browsers tell as little as they can
@@ -110,7 +113,8 @@ class Device:
 
     async def room(self) -> None:
         """Wait while too many submissions are on their way."""
-        await waited(self.raw.room())
+        if self.raw.crowded:
+            await waited(self.raw.room())
 
     def destroy(self) -> None:
         """Close the device; everything on it is lost."""
@@ -130,12 +134,12 @@ class Executable:
         array = np.ascontiguousarray(values, DTYPES[t.dtype])
         if array.size != t.size:
             raise ValueError(f"input {name}: {array.shape} for {t.shape}")
-        called(self.device.raw.set, self.handle, name, t.start, _bytes(array))
+        called(self.device.put, self.handle, name, t.start, _bytes(array))
 
     def write_step(self, block: bytes) -> None:
         """Set the step block, where the program has one."""
         if any(row.role == "step" for row in self.program.buffers):
-            called(self.device.raw.set, self.handle, "step", 0, _bytes(block))
+            called(self.device.put, self.handle, "step", 0, _bytes(block))
 
     def take(self, name: str, other: "Executable") -> None:
         """Copy an input from another program's of the same shape."""
@@ -143,12 +147,11 @@ class Executable:
 
     def run(self, parts: Iterable[str]) -> None:
         """Run passes in one submission."""
-        called(self.device.raw.run, self.handle, " ".join(parts))
+        called(self.device.go, self.handle, " ".join(parts))
 
     async def outputs(self, parts: Iterable[str], reads: tuple[str, ...]) -> list:
         """Run passes in one submission; the outputs asked for, as new arrays."""
-        raw = self.device.raw
-        promise = raw.runAndRead(self.handle, " ".join(parts), " ".join(reads))
+        promise = self.device.ask(self.handle, " ".join(parts), " ".join(reads))
         data, at, out = _array(await waited(promise)), 0, []
         for name in reads:
             t = self.program.outputs[name]
@@ -178,9 +181,21 @@ def called(function, *arguments) -> Any:
 async def waited(promise) -> Any:
     """A promise's value, its failure as DeviceError or DeviceLost."""
     try:
-        return await promise
+        return await _Promise(promise)
     except JsException as error:
         raise _failure(error) from None
+
+
+class _Promise:
+    """Awaits by asyncio, or hands the promise to the bridge, which is much faster."""
+
+    def __init__(self, promise):
+        self.promise = promise
+
+    def __await__(self):
+        if asynchronous.bridged:
+            return (yield self.promise)
+        return (yield from self.promise.__await__())
 
 
 def _failure(error: JsException) -> DeviceError:
@@ -188,8 +203,9 @@ def _failure(error: JsException) -> DeviceError:
     return (DeviceLost if lost else DeviceError)(str(error.message))
 
 
-def _bytes(data: np.ndarray | bytes) -> memoryview:
-    return memoryview(data).cast("B")
+def _bytes(data: np.ndarray | bytes):
+    """As a Uint8Array: for small arrays a copy is much faster than a proxy."""
+    return to_js(memoryview(data).cast("B"))
 
 
 def _array(data) -> np.ndarray:
