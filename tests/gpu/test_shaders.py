@@ -76,6 +76,7 @@ def programs(limits, stored):
                 stored,
             ).finish()
     net = Network.stack(Dense(5, 4, "tanh"), Elementwise("softmax"), seed=1)
+    yield lower(net, 3, "assess", limits=limits, stored=stored, columns=4)
     for row in LOSSES:
         for classes in {False, row.classes}:
             for settings in OPTIMIZERS:
