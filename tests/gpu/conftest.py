@@ -28,3 +28,14 @@ def device(adapter):
     from loom.gpu import native
 
     return native.opened(adapter)
+
+
+@pytest.fixture
+def net(adapter):
+    """A small network on the device."""
+    from tests.gpu.nets import make
+
+    net = make()
+    net.init_gpu()
+    yield net
+    net.release_gpu()
