@@ -10,7 +10,8 @@
 //            workgroup, keys go by; backward_k: PAIRS keys in registers, queries go by;
 //            delta_of: a thread a row
 // Grid:      ceil(T / those) * N * B workgroups of 128; delta_of: B N T threads
-// Overrides: D; CAUSAL; VEC reads fours (D a multiple of 4); KEEP writes lse
+// Overrides: D; QUERIES 1 or 2; CAUSAL; VEC reads fours (D a multiple of 4); KEEP writes
+//            lse; BACK: the text of the backward entries, without forward
 //
 // The idea: two threads share a query, each with half of its features, so that a value
 // read from workgroup memory meets two queries; the halves of a score meet there, too,
@@ -22,6 +23,7 @@ override QUERIES: u32 = 2u;
 override CAUSAL: bool = false;
 override VEC: bool = false;
 override KEEP: bool = false;
+override BACK: bool = false;
 
 const PAIRS: u32 = 64u;
 const CHUNK: u32 = 16u / QUERIES;
@@ -115,6 +117,7 @@ fn place_of(id: u32) -> vec3u {
     return vec3u(id / p.blocks / p.heads, id / p.blocks % p.heads, id % p.blocks);
 }
 
+//: if !BACK
 @compute @workgroup_size(128)
 fn forward(
     @builtin(workgroup_id) group: vec3u,
@@ -239,8 +242,9 @@ fn forward(
         //: end
     }
 }
+//: end
 
-//: if QUERIES == 1
+//: if BACK
 @compute @workgroup_size(128)
 fn delta_of(
     @builtin(workgroup_id) group: vec3u,
@@ -273,30 +277,37 @@ fn backward_q(
     let place = place_of(id);
     let b = place.x;
     let head = place.y;
-    let first = (p.blocks - 1u - place.z) * PAIRS;
-    let query = first + t % PAIRS;
+    let first = (p.blocks - 1u - place.z) * PAIRS * QUERIES;
     let own = t / PAIRS * HALF;
     let other = t ^ PAIRS;
-    let row = (b * p.heads + head) * p.time + min(query, p.time - 1u);
-    let row_lse = kept[row];
-    let row_delta = delta[row];
 
     //: names
-    var q: array<vec4f, HALF>;
+    var q: array<array<vec4f, HALF>, QUERIES>;
     //: names
-    var g: array<vec4f, HALF>;
+    var g: array<array<vec4f, HALF>, QUERIES>;
     //: names
-    var sum: array<vec4f, HALF>;
+    var sum: array<array<vec4f, HALF>, QUERIES>;
     //: names
-    var s: array<f32, 4>;
+    var s: array<array<f32, 4>, QUERIES>;
     //: names
-    var d: array<f32, 4>;
+    var d: array<array<f32, 4>, QUERIES>;
+    //: names
+    var row_lse: array<f32, QUERIES>;
+    //: names
+    var row_delta: array<f32, QUERIES>;
     //: unroll
-    for (var i = 0u; i < HALF; i++) {
-        q[i] = p.scale * LOG2E * read_qkv(b, query, head, 0u, own + i);
-        g[i] = read_dy(b, query, head, own + i);
+    for (var n = 0u; n < QUERIES; n++) {
+        let query = first + t % PAIRS + n * PAIRS;
+        let row = (b * p.heads + head) * p.time + min(query, p.time - 1u);
+        row_lse[n] = kept[row];
+        row_delta[n] = delta[row];
+        //: unroll
+        for (var i = 0u; i < HALF; i++) {
+            q[n][i] = p.scale * LOG2E * read_qkv(b, query, head, 0u, own + i);
+            g[n][i] = read_dy(b, query, head, own + i);
+        }
     }
-    let end = select(p.time, min(p.time, first + PAIRS), CAUSAL);
+    let end = select(p.time, min(p.time, first + PAIRS * QUERIES), CAUSAL);
     for (var key = 0u; key < end; key += KEYS) {
         workgroupBarrier();
         for (var e = t; e < KEYS * ROW; e += 128u) {
@@ -307,35 +318,61 @@ fn backward_q(
         for (var c0 = 0u; c0 < KEYS; c0 += 4u) {
             //: unroll
             for (var c = 0u; c < 4u; c++) {
-                s[c] = 0.0;
-                d[c] = 0.0;
+                //: unroll
+                for (var n = 0u; n < QUERIES; n++) {
+                    s[n][c] = 0.0;
+                    d[n][c] = 0.0;
+                }
                 //: unroll
                 for (var i = 0u; i < HALF; i++) {
-                    s[c] = along(s[c], q[i], tile_a[(c0 + c) * ROW + own + i]);
-                    d[c] = along(d[c], g[i], tile_b[(c0 + c) * ROW + own + i]);
+                    let k = tile_a[(c0 + c) * ROW + own + i];
+                    let v = tile_b[(c0 + c) * ROW + own + i];
+                    //: unroll
+                    for (var n = 0u; n < QUERIES; n++) {
+                        s[n][c] = along(s[n][c], q[n][i], k);
+                        d[n][c] = along(d[n][c], g[n][i], v);
+                    }
                 }
             }
-            let slot = c0 / 4u % 2u * 256u;
-            halves[slot + t] = vec4f(s[0u], s[1u], s[2u], s[3u]);
-            halves[slot + 128u + t] = vec4f(d[0u], d[1u], d[2u], d[3u]);
+            //: unroll
+            for (var n = 0u; n < QUERIES; n++) {
+                halves[n * 256u + t] = vec4f(s[n][0u], s[n][1u], s[n][2u], s[n][3u]);
+                halves[n * 256u + 128u + t] = vec4f(d[n][0u], d[n][1u], d[n][2u], d[n][3u]);
+            }
             workgroupBarrier();
-            let more_s = halves[slot + other];
-            let more_d = halves[slot + 128u + other];
+            //: unroll
+            for (var n = 0u; n < QUERIES; n++) {
+                let query = first + t % PAIRS + n * PAIRS;
+                let more_s = halves[n * 256u + other];
+                let more_d = halves[n * 256u + 128u + other];
+                //: unroll
+                for (var c = 0u; c < 4u; c++) {
+                    let sight = hidden(query, key + c0 + c);
+                    let w = weight(s[n][c] + more_s[c], row_lse[n], sight);
+                    s[n][c] = w * (d[n][c] + more_d[c] - row_delta[n]);
+                }
+            }
             //: unroll
             for (var c = 0u; c < 4u; c++) {
-                let sight = hidden(query, key + c0 + c);
-                let w = weight(s[c] + more_s[c], row_lse, sight);
-                let ds = w * (d[c] + more_d[c] - row_delta);
                 //: unroll
                 for (var i = 0u; i < HALF; i++) {
-                    sum[i] += ds * tile_a[(c0 + c) * ROW + own + i];
+                    let k = tile_a[(c0 + c) * ROW + own + i];
+                    //: unroll
+                    for (var n = 0u; n < QUERIES; n++) {
+                        sum[n][i] += s[n][c] * k;
+                    }
                 }
             }
+            workgroupBarrier();
         }
     }
     //: unroll
-    for (var i = 0u; i < HALF; i++) {
-        write_dqkv(b, query, head, 0u, own + i, p.scale * sum[i]);
+    for (var n = 0u; n < QUERIES; n++) {
+        let query = first + t % PAIRS + n * PAIRS;
+        //: unroll
+        for (var i = 0u; i < HALF; i++) {
+            write_dqkv(b, query, head, 0u, own + i, p.scale * sum[n][i]);
+        }
     }
 }
 

@@ -20,7 +20,8 @@ from loom.gpu.program import ITEM, Tensor
 LONGEST = 1024  # steps whose scores are written down whole
 LONG = 128  # steps from which the kernel without scores is faster, but for its gradient
 WIDEST = 64  # features of a head that the kernel without scores keeps in registers
-PAIRS, QUERIES = 64, 2  # queries of its workgroup: PAIRS * QUERIES, PAIRS in backward
+PAIRS = 64  # queries of its workgroup, or twice as many; keys of that for dk and dv
+MANY = 512  # workgroups below which causal ones, of unequal length, are better halved
 CACHE = 32 << 20  # bytes of scores at a time above that
 FEW = 256  # queries that are worth more than further samples
 
@@ -47,8 +48,8 @@ def attention(b, qkv: Tensor, heads: int, causal: bool) -> tuple[Tensor, Attende
     out = b.tensor((batch, time, width))
     if _is_fused(b, batch, heads, time, width // heads):
         lse = b.scratch((batch, heads, time)) if b.keep else None
-        overrides = {"QUERIES": QUERIES, "KEEP": b.keep}
-        _fused(b, "forward", qkv, heads, causal, [qkv], [out, lse], overrides)
+        kind = {"KEEP": True} if b.keep else {}
+        _fused(b, "forward", qkv, heads, causal, [qkv], [out, lse], kind)
         return out, Attended(qkv, heads, causal, out=out, lse=lse)
     chunks = _chunks(b, batch, heads, time)
     p = None
@@ -67,11 +68,11 @@ def attention_backward(b, dy: Tensor, cache: Attended) -> Tensor:
     dqkv = b.tensor(qkv.shape)
     if cache.lse is not None:
         delta = b.scratch((batch, heads, time))
-        kind = (qkv, heads, cache.causal)
-        _fused(b, "delta_of", *kind, [cache.out, dy], [delta])
+        kind, back = (qkv, heads, cache.causal), {"BACK": True}
+        _fused(b, "delta_of", *kind, [cache.out, dy], [delta], back)
         reads = [qkv, dy, cache.lse, delta]
-        _fused(b, "backward_q", *kind, reads, [dqkv])
-        _fused(b, "backward_k", *kind, reads, [dqkv])
+        _fused(b, "backward_q", *kind, reads, [dqkv], back)
+        _fused(b, "backward_k", *kind, reads, [dqkv], back)
         return dqkv
     # The last queries come first: they see every key, so dk and dv are written whole.
     for chunk in reversed(_chunks(b, batch, heads, time)):
@@ -116,16 +117,17 @@ def _is_whole(b, batch: int, heads: int, time: int) -> bool:
     return time <= LONGEST and batch * heads * time * time * ITEM[b.stored] <= limit
 
 
-def _fused(b, entry, qkv, heads, causal, reads, writes, overrides=None) -> None:
+def _fused(b, entry, qkv, heads, causal, reads, writes, overrides) -> None:
     """An entry of shaders/attention.wgsl."""
     batch, time, width = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
     d = width // heads
-    overrides = {"QUERIES": 1} if overrides is None else overrides
+    few = batch * heads * -(-time // (2 * PAIRS)) < MANY
+    queries = 1 if causal and few else 2
     if entry == "delta_of":
         blocks, groups = 1, batch * heads * time
         spread = -(-groups // 128)
     else:
-        blocks = -(-time // (PAIRS * overrides["QUERIES"]))
+        blocks = -(-time // (PAIRS * (1 if entry == "backward_k" else queries)))
         spread = groups = batch * heads * blocks
     b.dispatch(
         "attention",
@@ -134,7 +136,8 @@ def _fused(b, entry, qkv, heads, causal, reads, writes, overrides=None) -> None:
         writes=writes,
         params=[time, heads, groups, blocks, d**-0.5],
         groups=spread,
-        overrides=overrides | {"D": d, "CAUSAL": causal, "VEC": d % 4 == 0},
+        overrides=overrides
+        | {"D": d, "QUERIES": queries, "CAUSAL": causal, "VEC": d % 4 == 0},
     )
 
 
