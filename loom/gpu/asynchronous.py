@@ -264,7 +264,7 @@ class AsyncEngine(DeviceEngine):
 
     def _training(self, t: Array) -> dict[str, Any]:
         row = self.trainer.loss_row
-        return {"loss_row": row, "classes": t.dtype.kind == "i", "config": self.config}
+        return {"loss_row": row, "classes": t.dtype.kind == "i", "config": self.rule}
 
 
 async def open_session(net, precision: str, devices: str) -> AsyncSession:

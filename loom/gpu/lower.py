@@ -30,7 +30,7 @@ def lower(
 ) -> Program:
     """The program of `net` for batches of `rows` samples.
 
-    loss_row, classes (targets are class indices) and config (TrainingConfig) belong to
+    loss_row, classes (targets are class indices) and config (optimize.Rule) belong to
     training; columns (outputs that one decision is made of) to "assess", with a loss or
     without. Raises DeviceError for what the device cannot hold.
     """

@@ -12,6 +12,7 @@ from loom.gpu.kernels.optimize import (
     FIRST_SCALE,
     RING,
     Control,
+    Rule,
     slots_of,
     step_block,
 )
@@ -51,6 +52,7 @@ class DeviceEngine:
     def __init__(self, trainer):
         # The trainer owns this; a cycle would keep the network after it is dropped.
         self.trainer, self.config = weakref.proxy(trainer), trainer.config
+        self.rule = Rule.of(trainer.config)
         self.session = trainer.net.session()
         self.pending: list[Entry] = []
         self._slot = 0
@@ -169,7 +171,7 @@ class DeviceEngine:
         """What a training program depends on beside the batch and the network."""
         classes = t.dtype.kind == "i"
         row = self.trainer.loss_row
-        return {"loss_row": row, "classes": classes, "config": self.config}
+        return {"loss_row": row, "classes": classes, "config": self.rule}
 
     def _block(self, rate: float, first_row: int = 0, share: float = 1.0) -> bytes:
         net = self.trainer.net

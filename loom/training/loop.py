@@ -38,9 +38,14 @@ def train(
             f"{type(callback).__name__}. Give one, or leave it out."
         )
     trainer = Trainer(net, batches, config)
-    for event in trainer.run():
-        if callback is not None and callback(event) is False:
-            trainer.stop()
+    try:
+        for event in trainer.run():
+            if callback is not None and callback(event) is False:
+                trainer.stop()
+    finally:
+        # Whatever the callback raises, no array is left old, or locked.
+        if session := net.open_session():
+            session.mirror.pull()
     return trainer.result
 
 

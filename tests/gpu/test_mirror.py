@@ -139,3 +139,19 @@ def test_a_write_in_a_callback_counts(adapter):
     expected = train(cpu, halve(cpu))
     actual = train(gpu, halve(gpu), use_gpu=True)
     assert_close(actual.loss_history, expected.loss_history, "trace", "losses")
+
+
+def test_a_callback_that_raises_leaves_arrays_up_to_date(adapter):
+    net = make()
+    held = net.layers[0].parameters["weight"]
+    before = held.copy()
+
+    def stop(event):
+        if event.step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(net, stop, use_gpu=True)
+    assert held.flags.writeable
+    assert not (held == before).all()
+    assert_same(net, "afterwards")

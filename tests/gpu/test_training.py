@@ -177,3 +177,13 @@ def test_decisions_of_ties_and_nan(device):
         actual = run.run(["forward"], ("z",))[0]
         run.close()
         np.testing.assert_array_equal(actual, _greatest(y))
+
+
+def test_training_again_makes_no_new_program(adapter):
+    net = make()
+    train(net, use_gpu=True)
+    programs = net.gpu_info()["programs"]
+    train(net, use_gpu=True, learning_rate=0.5, epochs=1)
+    assert net.gpu_info()["programs"] == programs
+    train(net, use_gpu=True, gradient_clip=1.0)
+    assert net.gpu_info()["programs"] == 2 * programs

@@ -5,7 +5,7 @@ itself whether a step counts, so that the host may read losses whenever it likes
 """
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
@@ -67,6 +67,25 @@ def step_block(
     mask = 0xFFFFFFFF
     words = seed & mask, seed >> 32 & mask, number & mask, first_row
     return struct.pack("<4I2f2I", *words, rate, share, slot, 0) + bytes(32)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What of a TrainingConfig an update depends on: equal ones share programs."""
+
+    optimizer: str
+    momentum: float
+    nesterov: bool
+    weight_decay: float
+    beta1: float
+    beta2: float
+    epsilon: float
+    gradient_clip: float
+
+    @classmethod
+    def of(cls, config) -> "Rule":
+        """The rule of a TrainingConfig."""
+        return cls(*(getattr(config, row.name) for row in fields(cls)))
 
 
 def control(b: Builder) -> Tensor:
