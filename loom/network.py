@@ -200,10 +200,11 @@ class Network(Grid, AsyncMethods):
 
         Weights changed in Python since are sent first.
         """
-        x = self._samples(inputs, "forward_gpu")
+        x = self._samples(inputs, "forward_gpu", finite=False)
         session = self._session_at_once()
         start = perf_counter_ns()
-        y = session.forward(x)
+        # Whether x is finite is looked at while the GPU computes.
+        y = session.forward(x, lambda: self._check_finite(x, "forward_gpu"))
         elapsed = perf_counter_ns() - start
         return (y.reshape(-1) if self._flat else y), elapsed
 
@@ -396,8 +397,8 @@ class Network(Grid, AsyncMethods):
             f"{self.parameter_count():,} parameters, seed={self.seed})"
         )
 
-    def _array(self, values: Any, where: str) -> Array:
-        """A finite array in the network's dtype."""
+    def _array(self, values: Any, where: str, finite: bool = True) -> Array:
+        """An array in the network's dtype, and finite unless that is checked later."""
         try:
             array = as_floats(values, self._dtype)
         except (ValueError, TypeError, OverflowError):
@@ -406,6 +407,11 @@ class Network(Grid, AsyncMethods):
                 f"{where}: expected numbers in rows of equal length, "
                 f"got {type(values).__name__}{kind}."
             ) from None
+        if finite:
+            self._check_finite(array, where)
+        return array
+
+    def _check_finite(self, array: Array, where: str) -> None:
         flat = array.reshape(-1)
         # One pass without a temporary; an overflow is looked at again.
         with np.errstate(over="ignore", invalid="ignore"):
@@ -417,13 +423,14 @@ class Network(Grid, AsyncMethods):
                 f"{where}: expected finite numbers, got {flat[at]} at index {place}. "
                 "Clean the data first."
             )
-        return array
 
-    def _samples(self, inputs: Any, where: str = "forward_cpu") -> Array:
+    def _samples(
+        self, inputs: Any, where: str = "forward_cpu", finite: bool = True
+    ) -> Array:
         """Inputs as (B, *input_shape), from (B, ...) or a flat array."""
         if self._plan is None:
             self._prepare()
-        x = self._array(inputs, where)
+        x = self._array(inputs, where, finite)
         size = self.input_size
         self._flat = x.ndim == 1
         if x.ndim == 1:

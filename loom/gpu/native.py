@@ -1,7 +1,7 @@
 """Runs GPU programs through wgpu-py. It knows no layer and no arithmetic."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -315,8 +315,16 @@ class Executable:
         """Bytes of its buffers, those of the store not counted."""
         return sum(buffer.size for buffer in self._own)
 
-    def run(self, parts: Iterable[str], reads: tuple[str, ...] = ()) -> list:
-        """Run passes in one submission; the outputs asked for, as new arrays."""
+    def run(
+        self,
+        parts: Iterable[str],
+        reads: tuple[str, ...] = (),
+        meanwhile: Callable | None = None,
+    ) -> list:
+        """Run passes in one submission; the outputs asked for, as new arrays.
+
+        `meanwhile()` is called before the outputs are waited for.
+        """
         parts = tuple(parts)
         commands = self._joined.get(parts)
         if commands is None:
@@ -327,6 +335,8 @@ class Executable:
             return []
         staging, size, copies, tensors = self._staging_of(reads)
         self.device.submit(commands, copies)
+        if meanwhile is not None:
+            meanwhile()
         data = self.device.fetch(staging, size)
         return [_array(data, at, t) for at, t in tensors]
 

@@ -4,6 +4,7 @@ import sys
 import warnings
 import weakref
 from collections import OrderedDict
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -61,22 +62,25 @@ class Session:
 
     # Passes ----------------------------------------------------------------------
 
-    def forward(self, x: Array) -> Array:
-        """Outputs in evaluation mode; x (B, *input_shape), checked by the network."""
+    def forward(self, x: Array, meanwhile: Callable | None = None) -> Array:
+        """Outputs in evaluation mode; x (B, *input_shape), checked by the network.
+
+        `meanwhile()` is called while the device computes.
+        """
         self.net.first().check_values(x)
         try:
-            return self._forward(x)
+            return self._forward(x, meanwhile)
         except DeviceLost:
             self.recover()
-            return self._forward(x)
+            return self._forward(x, meanwhile)
 
-    def _forward(self, x: Array) -> Array:
+    def _forward(self, x: Array, meanwhile: Callable | None) -> Array:
         # Once backward was asked for, forward keeps what that needs.
         program = self.program(len(x), self._mode)
         program.write("x", x)
         self.mirror.push()
         self._last, self.rows = program, len(x)
-        return program.run(FORWARD, OUTPUT)[0]
+        return program.run(FORWARD, OUTPUT, meanwhile)[0]
 
     def assess(
         self, x: Array, columns: int, t: Array | None = None, loss_row=None

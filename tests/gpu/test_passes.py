@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import loom
-from loom.errors import ConfigError, DeviceError, ShapeError
+from loom.errors import ConfigError, DeviceError, InputError, ShapeError
 from loom.gpu import detector
 from tests.compare import assert_close
 from tests.gpu.nets import RNG, X, assert_same, make
@@ -57,6 +57,10 @@ def test_what_is_refused(adapter):
         net.init_gpu(devices="two")
     with pytest.raises(ShapeError, match="forward_gpu: expected x of shape"):
         net.forward_gpu(np.ones((2, 5)))
+    bad = X.copy()
+    bad[3, 5] = np.nan
+    with pytest.raises(InputError, match=r"forward_gpu: expected finite .* \(3, 5\)"):
+        net.forward_gpu(bad)
     net.forward_gpu(X)
     with pytest.raises(ShapeError, match="as forward_gpu returned"):
         net.backward_gpu(np.ones((2, 4)))
