@@ -206,12 +206,14 @@ class Part:
         c = self.chunk
         p = self.b.tensor((c.samples, self.heads, c.queries, self.columns))
         q, k = self.queries(qkv, 0), self.keys(qkv, 1)
-        self.product(q, k, p, inner="d", transpose_b=True)
-        kind = {"causal": self.causal, "first": c.query, "in_place": True}
-        return softmax(self.b, p, scale=self.scale, **kind)
+        # Scaled in the product already: halves would not hold what is not.
+        self.product(q, k, p, inner="d", transpose_b=True, alpha=self.scale)
+        return softmax(self.b, p, causal=self.causal, first=c.query, in_place=True)
 
-    def product(self, a, w, y, *, inner, more=False, transpose_a=False, **kind) -> None:
-        """y = a w, or y += a w with `more`; scores come as tensors.
+    def product(
+        self, a, w, y, *, inner, alpha=1.0, more=False, transpose_a=False, **kind
+    ) -> None:
+        """y = alpha a w, or y += alpha a w with `more`; scores come as tensors.
 
         inner is what is summed over: d gives scores; columns gives rows of queries; and
         queries gives rows of keys.
@@ -233,6 +235,6 @@ class Part:
             sizes[inner],
             batch=(self.chunk.samples, self.heads),
             transpose_a=transpose_a,
-            epilogue=Epilogue(beta=1.0 if more else 0.0),
+            epilogue=Epilogue(alpha, 1.0 if more else 0.0),
             **kind,
         )
