@@ -9,6 +9,7 @@ none         none at all
 import os
 import time
 import warnings
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -96,23 +97,25 @@ def _wgpu():
     try:
         import wgpu
         from wgpu.backends.wgpu_native import extras
-
-        extras.set_instance_extras(backends=["Vulkan", "Metal", "DX12"])
     except ImportError as error:
         raise DeviceError(
             f"wgpu is not here ({error}). Install it: pip install 'wgpu>=0.32,<0.33'."
         ) from None
     except (OSError, RuntimeError) as error:
         raise DeviceError(f"wgpu cannot start: {error}. {INSTALL}") from None
+    # Another user of wgpu in this process may have made the instance already.
+    with suppress(RuntimeError):
+        extras.set_instance_extras(backends=["Vulkan", "Metal", "DX12"])
     return wgpu
 
 
 def _enumerate() -> list:
     wgpu = _wgpu()
     try:
-        return list(wgpu.gpu.enumerate_adapters_sync())
+        found = list(wgpu.gpu.enumerate_adapters_sync())
     except (OSError, RuntimeError) as error:
         raise DeviceError(f"the GPUs cannot be listed: {error}. {INSTALL}") from None
+    return [row for row in found if row.info["backend_type"] != "OpenGL"]
 
 
 def kind(adapter) -> str:
