@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from loom import export
 from tools.wasm.declarations import declarations
 from tools.wasm.sources import npm_package
 
@@ -18,6 +19,7 @@ def test_declarations_compile_strictly(tmp_path):
     shutil.copytree(HERE, tmp_path, dirs_exist_ok=True)
     (tmp_path / "package.json").write_text('{"type": "module"}')
     (tmp_path / "loom.d.mts").write_text(declarations())
+    shutil.copy(export.HERE / "model.d.mts", tmp_path)
     done = subprocess.run(
         ["node", npm_package("typescript") / "lib" / "tsc.js", "-p", tmp_path],
         capture_output=True,
