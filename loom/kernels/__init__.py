@@ -14,7 +14,10 @@ environment leaves everything to NumPy; `_simd` or `_relaxed` chooses.
 
 import os
 import sys
+import warnings
 from types import ModuleType
+
+from loom.errors import ConfigError, known
 
 # Two modules of one function: i8x16.splat, and i8x16.relaxed_swizzle. An engine that
 # validates them runs SIMD128, or relaxed SIMD.
@@ -28,6 +31,8 @@ PROBES = {
 def flavour() -> str | None:
     """The best kernels that this interpreter can run: their module's name, or None."""
     chosen = os.environ.get("LOOM_KERNELS")
+    if chosen and chosen not in (*PROBES, "off"):
+        raise ConfigError(known(chosen, (*PROBES, "off"), "LOOM_KERNELS"))
     if sys.platform != "emscripten" or chosen == "off":
         return None
     if chosen:
@@ -55,5 +60,19 @@ def load(name: str) -> ModuleType:
     return module
 
 
-_found = flavour()
-simd = load(_found) if _found else None
+def _simd() -> ModuleType | None:
+    name = flavour()
+    if name is None:
+        return None
+    try:
+        return load(name)
+    except ImportError as error:
+        warnings.warn(
+            f"the SIMD kernels could not be loaded ({error}); NumPy computes, slower. "
+            "Does this page's policy allow 'wasm-unsafe-eval', and is the wheel whole?",
+            stacklevel=2,
+        )
+        return None
+
+
+simd = _simd()

@@ -3,6 +3,7 @@
 import pytest
 
 from loom import kernels as runtime
+from loom.errors import ConfigError
 from tools.wasm import kernels
 
 
@@ -36,3 +37,24 @@ def test_a_changed_source_is_seen(tmp_path, monkeypatch):
 def test_no_kernels_natively():
     assert runtime.simd is None
     assert set(runtime.PROBES) == set(kernels.FLAVOURS) - {"standalone"}
+
+
+def test_an_unknown_choice_is_an_error_that_lists_the_known(monkeypatch):
+    monkeypatch.setenv("LOOM_KERNELS", "_sse")
+    with pytest.raises(ConfigError) as caught:
+        runtime.flavour()
+    assert str(caught.value) == (
+        "unknown LOOM_KERNELS '_sse'. Known: _relaxed, _simd, off."
+    )
+    monkeypatch.setenv("LOOM_KERNELS", "_simd")
+    assert runtime.flavour() is None
+
+
+def test_kernels_that_do_not_load_leave_it_to_numpy(monkeypatch):
+    def fails(name):
+        raise ImportError(f"no {name}")
+
+    monkeypatch.setattr(runtime, "flavour", lambda: "_simd")
+    monkeypatch.setattr(runtime, "load", fails)
+    with pytest.warns(UserWarning, match="could not be loaded .no _simd.; NumPy"):
+        assert runtime._simd() is None
