@@ -120,22 +120,22 @@ async function fetchJSON(url) {
 function countFetches(sizes, received) {
   const original = globalThis.fetch;
   let counting = true;
+  const count = async (url, reader) => {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done || !counting) return;
+      received(url, value.byteLength);
+    }
+  };
   const wrapper = async (input, init) => {
     const reply = await original(input, init);
     const url = typeof input === "string" ? input : (input.url ?? input.href);
-    if (!counting || !reply.ok || !reply.body || !sizes.has(url)) return reply;
-    const counter = new TransformStream({
-      transform(chunk, controller) {
-        received(url, chunk.byteLength);
-        controller.enqueue(chunk);
-      },
-    });
-    // WebAssembly compiles while it streams only if the type is kept.
-    return new Response(reply.body.pipeThrough(counter), {
-      status: reply.status,
-      statusText: reply.statusText,
-      headers: { "Content-Type": reply.headers.get("Content-Type") ?? "" },
-    });
+    if (counting && reply.ok && reply.body && sizes.has(url)) {
+      // A copy is read, since only an original has the browser's compiled code kept with
+      // it: the next start compiles nothing. A failure is told to who reads the original.
+      count(url, reply.clone().body.getReader()).catch(() => {});
+    }
+    return reply;
   };
   globalThis.fetch = wrapper;
   return () => {
