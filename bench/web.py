@@ -27,6 +27,8 @@ CARRIED = (
     "bench/cases/__init__.py",
     "bench/cases/mlp.py",
 )
+GPU = "GPU call, Dense 16-16"
+MOST_GPU = 0.5  # ms that a GPU call may take beyond an empty submission
 STARTS = ("API in a worker, cold", "whole page, cold")
 PEER = """
 import sys
@@ -129,6 +131,40 @@ FIRST = """
     const [y] = await network.ForwardCPU(new Float32Array(64));
     return performance.now() - start + 0 * y.length;
 """
+# A small network's forward pass on the GPU by turns with an empty submission that is
+# read back: the difference is what a call adds.
+GPU_CALL = """
+    const { loadLoom } = await import("/loom.mjs");
+    const loom = await loadLoom();
+    const network = loom.NewNetwork(16, 1, 1, 1, 7);
+    network.SetLayer(0, 0, 0, loom.InitDenseLayer(16, 16, "linear"));
+    const x = new Float32Array(16).fill(1);
+    const start = performance.now();
+    await network.ForwardGPU(x);
+    const first = performance.now() - start;
+    const adapter = await navigator.gpu.requestAdapter();
+    const device = await adapter.requestDevice();
+    const { STORAGE, COPY_SRC, COPY_DST, MAP_READ } = GPUBufferUsage;
+    const source = device.createBuffer({ size: 64, usage: STORAGE | COPY_SRC });
+    const target = device.createBuffer({ size: 64, usage: MAP_READ | COPY_DST });
+    const empty = async () => {
+      const encoder = device.createCommandEncoder();
+      encoder.copyBufferToBuffer(source, 0, target, 0, 64);
+      device.queue.submit([encoder.finish()]);
+      await target.mapAsync(GPUMapMode.READ);
+      target.unmap();
+    };
+    const time = async (work) => {
+      const begun = performance.now();
+      for (let i = 0; i < 10; i++) await work();
+      return (performance.now() - begun) / 10;
+    };
+    const rounds = [];
+    for (let i = 0; i < argument; i++) {
+      rounds.push([await time(() => network.ForwardGPU(x)), await time(empty)]);
+    }
+    return { rounds, first, name: adapter.info.architecture || adapter.info.vendor };
+"""
 PREDICTION = """
     await network.ForwardCPU(new Float32Array(64));
     return performance.now(); // since the page was asked for
@@ -156,7 +192,8 @@ def run(options) -> int:
     chosen = [line for line in LINES if (options.only or "") in line.name]
     starts = [name for name in STARTS if (options.only or "") in name]
     rows, cold_rows = [], []
-    with chromium.served() as site, chromium.launched() as browser:
+    flags = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader")
+    with chromium.served() as site, chromium.launched(*flags) as browser:
         found = timing.versions(1) | {"chromium": browser.version}
         del found["numpy"]
         print(f"{timing.heading(found)} | Chromium {browser.version}\n", flush=True)
@@ -167,14 +204,18 @@ def run(options) -> int:
             rows = [measure(page, line, options.quick) for line in chosen]
             page.context.close()
             print(table(rows), end="\n\n", flush=True)
+        gpu = None
+        if (options.only or "") in GPU:
+            gpu = gpu_call(browser, site, options.quick)
         for name in starts:
             cold_rows.append(cold(browser, site, name, 1 if options.quick else 3))
         if cold_rows:
             print(start_table(cold_rows))
     if options.json:
-        figures = {"versions": found, "rows": rows, "start": cold_rows}
+        figures = {"versions": found, "rows": rows, "gpu": gpu, "start": cold_rows}
         Path(options.json).write_text(json.dumps(figures, indent=1))
-    return int(options.check and any(row["missed"] for row in rows))
+    missed = any(row["missed"] for row in (*rows, *filter(None, [gpu])))
+    return int(options.check and missed)
 
 
 def measure(page, line: Line, quick: bool) -> dict:
@@ -204,6 +245,26 @@ def measure(page, line: Line, quick: bool) -> dict:
         "spread_ms": float(high - low) / 2,
         "missed": bool(middle > MOST),
     }
+
+
+def gpu_call(browser, site, quick: bool) -> dict:
+    """What a call on the GPU adds to an empty submission that is read back."""
+    print(f"{GPU} ...", file=sys.stderr, flush=True)
+    page = chromium.blank(browser, site)
+    found = evaluate(page, GPU_CALL, 9 if quick else 31)
+    page.context.close()
+    rounds = np.array(found["rounds"])
+    call, empty = np.median(rounds, axis=0)
+    over = float(np.median(rounds[:, 0] - rounds[:, 1]))
+    missed = over > MOST_GPU
+    print(
+        f"{GPU} on {found['name']}: {call:.2f} ms, an empty submission {empty:.2f} ms, "
+        f"beyond it {over:.2f} ms{f', at most {MOST_GPU}' if missed else ''}; "
+        f"first call {timing.duration(found['first'] / 1e3)}\n",
+        flush=True,
+    )
+    figures = {"call_ms": float(call), "empty_ms": float(empty), "over_ms": over}
+    return figures | {"line": GPU, "first_ms": found["first"], "missed": missed}
 
 
 def cold(browser, site, name: str, times: int) -> dict:
