@@ -18,6 +18,8 @@ const ITEM = { f32: 4, f16: 2, u32: 4 };
 const ACCESS = { read: "read-only-storage", write: "storage", uniform: "uniform" };
 /** Submissions that may wait on the device before `room` makes the caller wait. */
 const IN_FLIGHT = 3;
+/** Staging buffers that are kept. */
+const IDLE = 8;
 
 const lostError = (why) => new LoomError(`the GPU was lost: ${why}`, "DeviceLost");
 
@@ -68,6 +70,8 @@ class Device {
   #complaint = "";
   /** @type {Promise<void>[]} */
   #flying = [];
+  /** Staging buffers that wait for another use. @type {GPUBuffer[]} */
+  #idle = [];
 
   constructor(adapter, raw) {
     this.#adapter = adapter;
@@ -262,24 +266,34 @@ class Device {
       encoder.copyBufferToBuffer(source, offset, target, at, Math.ceil(bytes / 4) * 4);
     }
     this.#raw.queue.submit([encoder.finish()]);
-    if (commands.length) this.#flying.push(this.#raw.queue.onSubmittedWorkDone());
+    // What is read back is waited for anyway.
+    if (!copies.length) this.#flying.push(this.#raw.queue.onSubmittedWorkDone());
   }
 
   async #fetch(commands, copies, bytes) {
-    const target = this.make(Math.ceil(bytes / 8) * 8 || 8, "staging", "staging");
+    const target = this.#staging(Math.ceil(bytes / 256) * 256 || 256);
     try {
       this.#submit(commands, copies.map((copy) => ({ ...copy, target })));
       await target.mapAsync(GPUMapMode.READ);
       const data = new Uint8Array(target.getMappedRange().slice(0, bytes));
+      target.unmap();
       this.#flying.length = 0;
       this.#check();
+      this.#idle.push(target);
       return data;
     } catch (error) {
+      this.unmake(target);
       this.#check();
       throw new LoomError(`the GPU reports: ${error.message}`, "DeviceError");
-    } finally {
-      this.unmake(target);
     }
+  }
+
+  /** A buffer to read through: one that is idle, for making one takes long. */
+  #staging(size) {
+    const at = this.#idle.findIndex((buffer) => buffer.size === size);
+    if (at >= 0) return this.#idle.splice(at, 1)[0];
+    while (this.#idle.length >= IDLE) this.unmake(this.#idle.shift());
+    return this.make(size, "staging", "staging");
   }
 
   /** Throw what has gone wrong since anyone asked. */
