@@ -52,7 +52,7 @@ export async function open() {
 }
 
 class Device {
-  /** Bytes of all buffers that were made and not freed. */
+  /** Bytes of all buffers that were made and not freed, idle staging buffers apart. */
   liveBytes = 0;
   /** Why the device answers no more; empty while it does. */
   lost = "";
@@ -279,6 +279,7 @@ class Device {
       target.unmap();
       this.#flying.length = 0;
       this.#check();
+      this.liveBytes -= target.size;
       this.#idle.push(target);
       return data;
     } catch (error) {
@@ -291,8 +292,11 @@ class Device {
   /** A buffer to read through: one that is idle, for making one takes long. */
   #staging(size) {
     const at = this.#idle.findIndex((buffer) => buffer.size === size);
-    if (at >= 0) return this.#idle.splice(at, 1)[0];
-    while (this.#idle.length >= IDLE) this.unmake(this.#idle.shift());
+    if (at >= 0) {
+      this.liveBytes += size;
+      return this.#idle.splice(at, 1)[0];
+    }
+    while (this.#idle.length >= IDLE) this.#idle.shift().destroy();
     return this.make(size, "staging", "staging");
   }
 
