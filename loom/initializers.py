@@ -29,6 +29,10 @@ from loom.layers import (
     RMSNorm,
     Softmax,
 )
+from loom.layers.base import Field
+
+# Kept by no layer, as a batch of any size runs; a wrong one is a mistake all the same.
+_BATCH_SIZE = Field("batch_size", "BatchSize")
 
 
 def init_dense_layer(
@@ -61,6 +65,7 @@ def init_rnn_layer(
     return_sequences: bool = True,
 ) -> dict:
     """Configuration of an Elman network over (T, C); a batch of any size runs."""
+    _BATCH_SIZE.check(batch_size, "RNN")
     layer = RNN(input_size, hidden_size, seq_length, return_sequences)
     return layer.wire_config(arrays=False)
 
@@ -73,6 +78,7 @@ def init_lstm_layer(
     return_sequences: bool = True,
 ) -> dict:
     """Configuration of an LSTM over (T, C); a batch of any size runs."""
+    _BATCH_SIZE.check(batch_size, "LSTM")
     layer = LSTM(input_size, hidden_size, seq_length, return_sequences)
     return layer.wire_config(arrays=False)
 
@@ -85,6 +91,7 @@ def init_gru_layer(
     return_sequences: bool = True,
 ) -> dict:
     """Configuration of a GRU over (T, C); a batch of any size runs."""
+    _BATCH_SIZE.check(batch_size, "GRU")
     layer = GRU(input_size, hidden_size, seq_length, return_sequences)
     return layer.wire_config(arrays=False)
 
@@ -98,6 +105,7 @@ def init_qrnn_layer(
     kernel_size: int = 2,
 ) -> dict:
     """Configuration of a quasi-recurrent layer over (T, C), gates kernel_size wide."""
+    _BATCH_SIZE.check(batch_size, "QRNN")
     layer = QRNN(
         input_size,
         hidden_size,
@@ -117,6 +125,7 @@ def init_sru_layer(
     activation: int | str = "tanh",
 ) -> dict:
     """Configuration of a simple recurrent unit with highway over (T, C)."""
+    _BATCH_SIZE.check(batch_size, "SRU")
     layer = SRU(
         input_size, hidden_size, seq_length, return_sequences, activation=activation
     )

@@ -466,8 +466,7 @@ class Network(Grid, AsyncMethods):
         self._dtype = np.dtype(dtype)
         for layer in self.layers:
             for arrays in (layer.parameters, layer.state):
-                for name in arrays:
-                    arrays[name] = arrays[name].astype(dtype)
+                arrays.update({n: a.astype(dtype) for n, a in arrays.items()})
         return self
 
     def _flat_gradients(self, bias: bool) -> list[Array]:

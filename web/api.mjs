@@ -3,6 +3,7 @@
 // A method called with nothing, or with exactly one string, is in JSON mode: JSON array
 // of parameters in, JSON array of results out, {"error": "..."} when it fails. Any other
 // call is typed: values in, value out (an array of them when several), LoomError thrown.
+// So is SaveModelToString("name"): where a text is wanted and none of JSON's arrays comes.
 import { LoomError } from "./errors.mjs";
 import { decode, encode, toLists } from "./wire.mjs";
 
@@ -94,10 +95,13 @@ export function createAPI(host, { version, methods, functions }) {
     }
   };
 
-  for (const { method_name: name } of methods) {
+  for (const { method_name: name, parameters } of methods) {
+    const takesText = parameters[0]?.type === "string";
     const value = function (...values) {
-      const text = values.length === 1 && typeof values[0] === "string";
-      const isJSON = values.length === 0 || text;
+      const [text] = values;
+      const one = values.length === 1 && typeof text === "string";
+      const isText = one && takesText && /^\s*[^\s[]/.test(text);
+      const isJSON = values.length === 0 || (one && !isText);
       return isJSON ? json(this, name, values[0]) : this.call(name, ...values);
     };
     Object.defineProperty(Network.prototype, name, { value, writable: true });

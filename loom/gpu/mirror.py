@@ -41,7 +41,7 @@ class Watched(Arrays):
 
 
 def _watch(name: str) -> Callable:
-    plain = getattr(dict, name)
+    plain = getattr(Arrays, name)
 
     def method(self, *arguments, **named):
         self._touch()

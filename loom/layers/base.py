@@ -146,7 +146,21 @@ EVALUATE = Run()
 
 class Arrays(dict):
     """A layer's named arrays. A GPU that has newer ones changes this class to one that
-    fetches them (loom.gpu.mirror); until then it is a plain dict, and as fast."""
+    fetches them (loom.gpu.mirror); until then it is a plain dict, and as fast to read.
+
+    An array takes another's place by its values, in the dtype that stands: of a wrong
+    shape, or no numbers, it is a ShapeError or InputError here, not in a pass later.
+    """
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        old = dict.get(self, name)
+        if old is not None and not (
+            type(value) is np.ndarray
+            and value.shape == old.shape
+            and value.dtype == old.dtype
+        ):
+            value = as_parameter(value, old.shape, name).astype(old.dtype)
+        dict.__setitem__(self, name, value)
 
 
 class Layer:

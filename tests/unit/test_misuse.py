@@ -152,3 +152,34 @@ def test_a_callback_is_a_function():
     text = message(ConfigError, lambda: net.train(data, config, 3))
     assert text.startswith("train: expected a function of an event as the callback")
     np.testing.assert_array_equal(net.get_layer(0, 0, 0).parameters["weight"], before)
+
+
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru", "qrnn", "sru"])
+@pytest.mark.parametrize("size", [0, -2, "two"])
+def test_a_recurrent_layer_refuses_a_batch_of_no_size(name, size):
+    init = getattr(loom, f"init_{name}_layer")
+    text = message(ConfigError, lambda: init(4, 8, size, 5))
+    assert text.startswith(f"{name.upper()}: expected batch_size ")
+
+
+def test_arrays_are_replaced_by_arrays_of_their_shape():
+    net = chain()
+    parameters = net.get_layer(0, 0, 0).parameters
+    before = parameters["weight"]
+
+    def replace(name, value):
+        return lambda: parameters.__setitem__(name, value)
+
+    for wrong in (np.zeros((8, 4)), np.zeros(31), 3, None):
+        text = message(loom.ShapeError, replace("weight", wrong))
+        assert text.startswith("weight: expected shape (4, 8), got ")
+    message(InputError, replace("weight", "a"))
+    assert parameters["weight"] is before
+    parameters["weight"] = np.ones((4, 8)).tolist()
+    assert parameters["weight"].dtype == np.float32
+    parameters["bias"] = np.ones(8)
+    y = net.forward_cpu(X)[0]
+    assert y.dtype == np.float32
+    again = loom.load_model_from_string(net.save_model_to_string())
+    np.testing.assert_array_equal(again.forward_cpu(X)[0], y)
+    assert net.astype(np.float64).forward_cpu(X)[0].dtype == np.float64

@@ -83,6 +83,36 @@ def test_typed_mode(page):
     assert result["has"] == [True, "[false]"]
 
 
+def test_a_text_where_one_is_wanted_is_no_json(page):
+    """Only an array is JSON there; else an error would come back as text, unseen."""
+    result = page.run("""
+        const network = loom.NewNetwork(4, 1, 1, 1, 7);
+        const seen = (call) => {
+          try {
+            return ["value", call()];
+          } catch (error) {
+            return [error.kind, error.message];
+          }
+        };
+        const text = network.SaveModelToString("mine");
+        const again = loom.LoadModelFromString(text, "mine");
+        const init = await network.InitGPU("f8").catch((error) => error.message);
+        return {
+          total: again.call("TotalLayers"), init,
+          has: [network.HasMethod("Train"), network.HasMethod(' ["Train"]')],
+          unknown: seen(() => network.GetMethodSignature("Trane")),
+          empty: seen(() => network.GetMethodSignature("")),
+        };
+    """)
+    assert result["total"] == 1
+    assert result["has"] == [True, "[true]"]
+    assert result["unknown"][0] == "WireError"
+    assert "Did you mean 'Train'?" in result["unknown"][1]
+    assert result["empty"][0] == "value"
+    assert "expected 1 argument (method_name)" in result["empty"][1]
+    assert "f8" in result["init"]
+
+
 def test_json_mode_loses_no_digit_and_matches_python(page):
     text = "[" + json.dumps(list(np.random.default_rng(0).random(20))) + "]"
     run = loom.Network(20, 1, 1, 5, 3)

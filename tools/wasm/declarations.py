@@ -40,13 +40,16 @@ export interface TrainingResult {
 $result
 }
 
+/** Of a method that begins with a text, a text that is no JSON array is that text. */
+type Reply<F extends (...values: never) => unknown> =
+  string extends Parameters<F>[0] ? string | Awaited<ReturnType<F>> : string;
 /** A method, in JSON mode: a JSON array of parameters -> a JSON array of results. */
-export interface JSONCall {
-  (parameters?: string): string;
+export interface JSONCall<F extends (...values: never) => unknown> {
+  (parameters?: string): Reply<F>;
 }
 /** The same in a worker. */
-export interface AsyncJSONCall {
-  (parameters?: string): Promise<string>;
+export interface AsyncJSONCall<F extends (...values: never) => unknown> {
+  (parameters?: string): Promise<Reply<F>>;
 }
 type Async<F> = F extends (...values: infer P) => infer R
   ? (...values: P) => Promise<Awaited<R>> : never;
@@ -70,7 +73,8 @@ export interface NetworkBase {
 /** In a page, whatever reads from the GPU is awaited. */
 type OnGPU = `$${string}GPU$${string}`;
 export type Network = NetworkBase & {
-  [K in keyof Calls]: (K extends OnGPU ? AsyncJSONCall : JSONCall) & Calls[K];
+  [K in keyof Calls]:
+    (K extends OnGPU ? AsyncJSONCall<Calls[K]> : JSONCall<Calls[K]>) & Calls[K];
 } & {
   /** Call any method in typed mode. */
   call<K extends keyof Calls>(
@@ -83,7 +87,7 @@ export type Network = NetworkBase & {
 };
 
 export type WorkerNetwork = NetworkBase & {
-  [K in keyof Calls]: AsyncJSONCall & Async<Calls[K]>;
+  [K in keyof Calls]: AsyncJSONCall<Calls[K]> & Async<Calls[K]>;
 } & {
   /** Call any method in typed mode. */
   call<K extends keyof Calls>(
