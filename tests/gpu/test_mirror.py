@@ -81,7 +81,10 @@ def test_what_nobody_touched_is_not_sent_again(net):
 
 def test_an_array_of_another_shape_is_refused(net):
     net.forward_gpu(X)
-    net.layers[0].parameters["bias"] = np.zeros(5, np.float32)
+    wrong = np.zeros(5, np.float32)
+    with pytest.raises(ShapeError, match=r"bias: expected shape \(9,\), got \(5,\)"):
+        net.layers[0].parameters["bias"] = wrong
+    net.layers[0].parameters.update(bias=wrong)  # past the dict's own check
     with pytest.raises(ShapeError, match=r"layer \(0, 0, 0\) Dense: expected bias of"):
         net.forward_gpu(X)
 
