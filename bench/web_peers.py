@@ -151,24 +151,34 @@ def _versions() -> str:
 
 
 def _report(rows: dict) -> bool:
-    """The table; whether a bar is missed."""
-    print(f"{'ms, median':30}" + "".join(f"{c:>10}" for c in CONTENDERS) + "   ratio")
+    """The table; whether a bar is missed.
+
+    The last column is the ratio of the least times: what other work on the machine
+    disturbs least.
+    """
+    names = "".join(f"{name:>10}" for name in CONTENDERS)
+    print(f"{'ms, median':30}{names}   ratio   of the least")
     missed = False
     for line, found in rows.items():
-        cells, best = "", None
+        cells, peers = "", []
         for name in CONTENDERS:
             row = found.get(name, {})
             wrong = row.get("difference", 0) > TOLERANCE
             if "ms" in row and not wrong:
                 cells += f"{row['ms']:10.3f}"
-                if name != "loom":
-                    best = min(best or row["ms"], row["ms"])
+                peers += [row] if name != "loom" else []
             else:
                 cells += f"{'wrong' if wrong else 'fails' if row else '-':>10}"
                 if row:
                     problem = row.get("error") or row.get("difference")
                     print(f"{line}: {name}: {problem}", file=sys.stderr)
-        ratio = found["loom"]["ms"] / best if best else None
-        missed |= ratio is not None and ratio > 1
-        print(f"{line:30}{cells}" + (f"   {ratio:5.2f}" if ratio else "       -"))
+        ratios = ""
+        if peers:
+            ratio, of_least = (
+                found["loom"][key] / min(row[key] for row in peers)
+                for key in ("ms", "least")
+            )
+            missed |= ratio > 1
+            ratios = f"{ratio:8.2f}{of_least:15.2f}"
+        print(f"{line:30}{cells}{ratios}")
     return missed

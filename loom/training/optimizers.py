@@ -65,21 +65,26 @@ class Optimizer:
                 state = self.state[index, name]
                 w, g = w.reshape(-1), row[name].reshape(-1)
                 n = w.size
+                flat = [s.reshape(-1) for s in state]
+                if self.at_once(w, g, *flat):
+                    continue
                 if n <= _BLOCK:
-                    flat = [s.reshape(-1) for s in state]
                     self.update(w, g, a[:n], b[:n], *flat)
                     continue
                 for start in range(0, n, _BLOCK):
                     cut = slice(start, start + _BLOCK)
                     part = w[cut]
-                    flat = [s.reshape(-1)[cut] for s in state]
                     k = part.size
-                    self.update(part, g[cut], a[:k], b[:k], *flat)
+                    self.update(part, g[cut], a[:k], b[:k], *(s[cut] for s in flat))
         return norm
 
     def prepare(self, rate: float) -> None:
         """Compute the scalars of a step."""
         self.rate = rate
+
+    def at_once(self, w, g, *state) -> bool:
+        """The whole of an array by one kernel; False where none does it."""
+        return False
 
     def update(self, w, g, a, b, *state) -> None:
         """One block: flat parameters, gradients, two scratch arrays, the slots."""
@@ -99,12 +104,15 @@ class SGD(Optimizer):
         self.slots = ("momentum",) if config.momentum else ()
         super().__init__(net, config)
 
-    def update(self, w, g, a, b, m=None):
+    def at_once(self, w, g, m=None):
         """See `formula`."""
         config = self.config
         scalars = self.rate, config.weight_decay, config.momentum, config.nesterov
-        if by_kernel("sgd", w, g, m, *scalars):
-            return
+        return by_kernel("sgd", w, g, m, *scalars)
+
+    def update(self, w, g, a, b, m=None):
+        """See `formula`."""
+        config = self.config
         if config.weight_decay:
             np.multiply(w, config.weight_decay, out=a)
             g = np.add(g, a, out=a)
@@ -138,15 +146,18 @@ class Adam(Optimizer):
         self.step_size = rate / (1 - config.beta1**self.steps)
         self.root = sqrt(1 - config.beta2**self.steps)
 
-    def update(self, w, g, a, b, m, v):
+    def at_once(self, w, g, m, v):
         """See `formula`."""
         config = self.config
         decay, shrink = config.weight_decay, 1.0
         if self.decoupled:
             decay, shrink = 0.0, 1 - self.rate * decay
         scalars = self.step_size, self.root, config.beta1, config.beta2, config.epsilon
-        if by_kernel("adam", w, g, m, v, *scalars, decay, shrink):
-            return
+        return by_kernel("adam", w, g, m, v, *scalars, decay, shrink)
+
+    def update(self, w, g, a, b, m, v):
+        """See `formula`."""
+        config = self.config
         if config.weight_decay and self.decoupled:
             w *= 1 - self.rate * config.weight_decay
         elif config.weight_decay:
