@@ -86,7 +86,7 @@ def _measured(program: str, address: str, profile: Path, rows: Queue) -> dict:
             if "info" in row:
                 print(f"adapter: {json.dumps(row['info'])[:300]}\n", flush=True)
                 continue
-            found[row["line"]] = row["result"]
+            found.setdefault(row["line"], {}).update(row["result"])
             print(f"{row['line']} ...", file=sys.stderr, flush=True)
     except Empty:
         print(f"the page said nothing for {LONGEST} s", file=sys.stderr)

@@ -23,7 +23,7 @@ for (const [name, module] of Object.entries(modules)) {
   }
 }
 await report({ info: loom.info });
-for (const line of settings.lines) {
+for (const line of started.loom ? settings.lines : []) {
   await report({ line, result: await measure(started, line, settings) });
 }
 await report({ done: true });
