@@ -1,11 +1,22 @@
 """The API documentation builds, and everything public has a docstring."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 from tools import docs
 
 
-def test_the_documentation_builds_without_a_warning(tmp_path, capsys):
-    assert docs.main(str(tmp_path)) == 0
-    assert "modules in" in capsys.readouterr().out
+def test_the_documentation_builds_without_a_warning(tmp_path):
+    # A process of its own: it puts stand-ins for Pyodide into sys.modules.
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.docs", str(tmp_path)],
+        cwd=Path(docs.__file__).parents[1],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "modules in" in done.stdout
     page = (tmp_path / "loom" / "network.html").read_text()
     assert "Run the network in evaluation mode." in page
     assert len(list(tmp_path.rglob("*.html"))) > 100
