@@ -70,4 +70,9 @@ def write(
 def _read(path: Path, model_id: str | None) -> Network:
     if path.suffix == ".safetensors":
         return load_safetensors(path)
+    if path.suffix == ".onnx":
+        raise ConfigError(
+            f"{path.name}: ONNX is written, not read. Give the .json or .safetensors "
+            "file that it was made from."
+        )
     return models.load(path, model_id)

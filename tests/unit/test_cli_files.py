@@ -26,6 +26,7 @@ def test_convert_refuses_what_it_does_not_know(model, folder):  # noqa: F811
     assert error("convert", model, "m.h5") == (
         "convert: expected a file that ends in .json, .safetensors, .onnx, got 'm.h5'."
     )
+    assert "m.onnx: ONNX is written, not read." in error("convert", "m.onnx", "m.json")
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -49,3 +50,11 @@ def test_export_web_writes_a_module_with_everything_it_loads(model, folder):  # 
     assert all(f"wrote m/{name}" in text for name in names)
     command("export", "web", model, "--out", "cpu", "--no-gpu")
     assert {path.name for path in (folder / "cpu").iterdir()} == wanted
+
+
+def test_export_web_says_where_no_folder_can_be(model, folder):  # noqa: F811
+    (folder / "file").write_text("")
+    assert error("export", "web", model, "--out", "file/m") == (
+        "export web: cannot make the folder 'file/m': Not a directory. "
+        "Choose one that is writable."
+    )

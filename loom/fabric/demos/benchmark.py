@@ -20,7 +20,7 @@ def compare(stage: Stage) -> None:
         all(row["cpu"]["total"] > 0 for row in rows),
     )
     if result["gpu"] is None:
-        stage.say(f"  no GPU: {result['gpu_missing']}. The CPU did all of it.")
+        stage.say(f"  {result['gpu_missing']}. The CPU did all of it.")
         return
     worst = max((row["difference"] or 0 for row in rows), default=0)
     stage.check(

@@ -99,7 +99,7 @@ def gpu(stage: Stage, net: Network, x: Array) -> None:
         finally:
             net.release_gpu()
     except DeviceError as error:
-        stage.say(f"  no GPU: {first_sentence(error)}. The CPU did all of it.")
+        stage.say(f"  {first_sentence(error)}. The CPU did all of it.")
         return
     scale = max(float(np.abs(expected).max()), 1e-6)
     apart = float(np.abs(got - expected).max()) / scale
