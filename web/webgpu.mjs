@@ -89,7 +89,8 @@ class Device {
   describe() {
     const { limits, features } = this.#raw;
     const { vendor, architecture, device, description, isFallbackAdapter } = this.#adapter.info;
-    const names = [...LIMITS, "maxComputeWorkgroupsPerDimension", "minStorageBufferOffsetAlignment"];
+    const fixed = ["maxComputeWorkgroupsPerDimension", "minStorageBufferOffsetAlignment"];
+    const names = [...LIMITS, ...fixed];
     return JSON.stringify({
       limits: Object.fromEntries(names.map((name) => [name, limits[name]])),
       features: Object.keys(FEATURES).filter((ours) => features.has(FEATURES[ours])),

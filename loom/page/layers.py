@@ -38,8 +38,8 @@ def layer_rows(net: Network) -> list[dict[str, Any]]:
 def layer_activity(net: Network, inputs: Array) -> list[dict[str, Any]]:
     """Each layer's output for one sample, as a picture: {values, width, height, bound}.
 
-    A picture (C, H, W) is its first channels one below the other; anything else is
-    folded into a square, row by row.
+    Of (C, H, W) the first channels stand side by side; anything else is folded into a
+    square, row by row.
     """
     rows = []
     with np.errstate(over="ignore", invalid="ignore"):
@@ -47,13 +47,14 @@ def layer_activity(net: Network, inputs: Array) -> list[dict[str, Any]]:
     for values in outputs:
         first = values[0]
         if first.ndim == 3:
-            flat = first[: max(1, MOST_VALUES // max(1, first[0].size))]
-            width = first.shape[2]
+            flat = _side_by_side(first[: max(1, MOST_VALUES // max(1, first[0].size))])
+            width = flat.shape[1]
         else:
             flat = first
             width = isqrt(max(1, min(first.size, MOST_VALUES) - 1)) + 1
         # A network that has diverged is shown all the same.
-        flat = np.nan_to_num(flat.reshape(-1)[:MOST_VALUES], nan=0.0)
+        most = MOST_VALUES if first.ndim != 3 else flat.size
+        flat = np.nan_to_num(flat.reshape(-1)[:most], nan=0.0)
         height = -(-flat.size // width)
         padded = np.zeros(height * width, np.float32)
         padded[: flat.size] = flat
@@ -118,6 +119,17 @@ def _units(net, index: int, arrays: dict[str, Array], image) -> Array | None:
     if index == 0 and side > 4 and side * side == weight.shape[0]:
         return weight.T.reshape(-1, side, side)
     return None
+
+
+def _side_by_side(channels: Array) -> Array:
+    """(C, H, W) as one picture, near to a square."""
+    count, height, width = channels.shape
+    across = isqrt(count - 1) + 1
+    down = -(-count // across)
+    tiles = np.zeros((down * across, height, width), channels.dtype)
+    tiles[:count] = channels
+    rows = tiles.reshape(down, across, height, width).swapaxes(1, 2)
+    return rows.reshape(down * height, across * width)
 
 
 def _whole(array: Array) -> Array:

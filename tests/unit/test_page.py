@@ -155,6 +155,18 @@ def test_layer_activity_is_each_layer_s_output():
     assert np.isfinite(ask("LayerActivity", x * 2, net=net)[0]["bound"])
 
 
+def test_channels_stand_side_by_side():
+    net = loom.Network.stack(loom.Conv2D(4, 4, 1, 3, 1, 1, 3, "linear"), seed=1)
+    x = np.arange(16, dtype=np.float32)[None]
+    (row,) = ask("LayerActivity", x, net=net)
+    assert (row["width"], row["height"]) == (8, 8)
+    picture = row["values"].reshape(8, 8)
+    channels = net.layer_outputs(x)[0][0]
+    np.testing.assert_array_equal(picture[:4, 4:], channels[1])
+    np.testing.assert_array_equal(picture[4:, :4], channels[2])
+    np.testing.assert_array_equal(picture[4:, 4:], 0)
+
+
 @pytest.mark.parametrize("row", ask("PlaneSets"), ids=lambda row: row["name"])
 def test_every_set_of_points_is_learnt(row):
     points = ask("PlanePoints", row["name"], 200, 1)

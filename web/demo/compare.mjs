@@ -21,7 +21,8 @@ export class Compare {
       const info = await network.call("GPUInfo");
       const names = [info.vendor, info.architecture, info.device];
       const name = [...new Set(names.filter(Boolean))].join(" ");
-      $("gpu-name").textContent = info.type === "software" ? `${name}, played by the processor` : name;
+      const software = info.type === "software" ? ", played by the processor" : "";
+      $("gpu-name").textContent = name + software;
       this.#session.gpu = true;
     } catch (error) {
       $("gpu-name").textContent = `None: ${error.message}`;

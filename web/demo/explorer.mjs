@@ -42,7 +42,8 @@ export class Explorer {
     if (!row) return;
     $("method-name").textContent = row.method_name;
     const list = row.parameters.map((p) => `${p.name}: ${p.type}${"default" in p ? "?" : ""}`);
-    const result = row.returns.length > 1 ? `(${row.returns.join(", ")})` : (row.returns[0] ?? "nothing");
+    const several = row.returns.length > 1;
+    const result = several ? `(${row.returns.join(", ")})` : (row.returns[0] ?? "nothing");
     $("method-signature").textContent = `(${list.join(", ")}) → ${result}`;
     $("method-doc").textContent = row.doc;
     const needed = row.parameters.filter((parameter) => !("default" in parameter));
@@ -80,8 +81,8 @@ export class Explorer {
     const value = JSON.parse(reply);
     const failed = value?.error !== undefined;
     const text = failed ? value.error : JSON.stringify(value, null, 1);
-    const cut = text.length > MOST ? `${text.slice(0, MOST)}\n… ${count(text.length)} characters` : text;
-    $("reply").textContent = cut;
+    const rest = text.length > MOST ? `\n… ${count(text.length)} characters` : "";
+    $("reply").textContent = text.slice(0, MOST) + rest;
     $("reply").classList.toggle("failed", failed);
     $("call-time").textContent = `${failed ? "Refused" : "Done"} in ${time.toFixed(1)} ms`;
     if (!failed) session.tell("weights");

@@ -45,7 +45,8 @@ export class Gallery {
     const classes = this.#confidence !== null;
     const title = (value) => (classes ? (samples.classes[value] ?? "?") : short(value));
     const wrong = classes && row.actual !== row.expected;
-    const words = classes && !wrong ? title(row.actual) : `${title(row.actual)}, is ${title(row.expected)}`;
+    const right = classes && !wrong ? "" : `, is ${title(row.expected)}`;
+    const words = title(row.actual) + right;
     const sure = this.#confidence && `${percent(this.#confidence[index], 0)} sure`;
     const far = !classes && `${short(row.deviation)}% off`;
     const button = make(

@@ -167,8 +167,9 @@ export class Pad {
     $("seen").setAttribute("aria-label", probabilities ? "The prepared image" : "Empty");
     const best = probabilities ? probabilities.indexOf(Math.max(...probabilities)) : -1;
     const knows = trained || state !== "idle";
-    if (best < 0) $("verdict").textContent = knows ? "Draw, and it reads along." : "Train it first.";
-    else {
+    if (best < 0) {
+      $("verdict").textContent = knows ? "Draw, and it reads along." : "Train it first.";
+    } else {
       const right = this.#sample === null ? null : samples.held_out.target[this.#sample];
       let words = `${percent(probabilities[best], 0)} sure`;
       if (right !== null) words += `; it is ${samples.classes[right]}`;

@@ -286,7 +286,8 @@ export class Playground {
 
   #brush(kind) {
     const id = `brush-${kind + 1}`;
-    const input = make("input", { type: "radio", name: "brush", id, value: kind, checked: kind === 0 });
+    const checked = kind === 0;
+    const input = make("input", { type: "radio", name: "brush", id, value: kind, checked });
     const dot = make("span", { class: `dot class-${kind + 1}`, "aria-hidden": "true" });
     return make("label", { class: "brush", htmlFor: id, title: `Class ${kind + 1}` }, input, dot,
       make("span", { class: "visually-hidden", text: `Class ${kind + 1}` }));
