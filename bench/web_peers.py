@@ -153,11 +153,11 @@ def _versions() -> str:
 def _report(rows: dict) -> bool:
     """The table; whether a bar is missed.
 
-    The last column is the ratio of the least times: what other work on the machine
+    The last column is the ratio of the fastest rounds, which other work on the machine
     disturbs least.
     """
     names = "".join(f"{name:>10}" for name in CONTENDERS)
-    print(f"{'ms, median':30}{names}   ratio   of the least")
+    print(f"{'ms, median':30}{names}   ratio   of the fastest")
     missed = False
     for line, found in rows.items():
         cells, peers = "", []
@@ -174,11 +174,11 @@ def _report(rows: dict) -> bool:
                     print(f"{line}: {name}: {problem}", file=sys.stderr)
         ratios = ""
         if peers:
-            ratio, of_least = (
+            ratio, of_fastest = (
                 found["loom"][key] / min(row[key] for row in peers)
-                for key in ("ms", "least")
+                for key in ("ms", "fastest")
             )
             missed |= ratio > 1
-            ratios = f"{ratio:8.2f}{of_least:15.2f}"
+            ratios = f"{ratio:8.2f}{of_fastest:17.2f}"
         print(f"{line:30}{cells}{ratios}")
     return missed

@@ -1,6 +1,6 @@
 // Times every line with every contender that has it, interleaved, one thread each.
 //
-// window.measure(line, options) -> {contender: {ms, least, spread, error}}; bench/web_peers.py
+// window.measure(line, options) -> {contender: {ms, fastest, spread, error}}; bench/web_peers.py
 // calls it line by line. A contender is a module with start(data) and, for the lines
 // that it has, an entry in `lines`: an async function that prepares and gives run(n),
 // which computes n times (each result read back) and returns the last as Float32Arrays.

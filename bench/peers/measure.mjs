@@ -35,7 +35,7 @@ const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
 /**
  * Time a line with every contender that has it, interleaved.
  * @param {Record<string, {lines: object}>} started  contenders; `loom` is what is right
- * @returns {Promise<object>}  {contender: {ms, spread, firstCall, difference, error}}
+ * @returns {Promise<object>}  {contender: {ms, fastest, spread, firstCall, difference, error}}
  */
 export async function measure(started, line, { rounds, least }) {
   const runs = {};
@@ -73,7 +73,8 @@ export async function measure(started, line, { rounds, least }) {
   for (const [name, one] of Object.entries(runs)) {
     const ms = median(one.times);
     const spread = median(one.times.map((time) => Math.abs(time - ms))) / ms;
-    Object.assign(result[name], { ms, spread, calls: one.n * rounds });
+    const fastest = Math.min(...one.times);
+    Object.assign(result[name], { ms, fastest, spread, calls: one.n * rounds });
   }
   return result;
 }
