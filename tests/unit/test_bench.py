@@ -44,7 +44,7 @@ def test_ratios_are_of_the_rounds_and_bars_are_told():
 
 def test_a_slower_contender_measures_slower():
     line = Line(
-        "sleep", lambda: {"loom": lambda: sleep(2e-3), "numpy": lambda: sleep(1e-3)}
+        "sleep", lambda: {"loom": lambda: sleep(2e-2), "numpy": lambda: sleep(1e-2)}
     )
     row = measure(line, quick=True)
     assert 1.3 < row.ratio("numpy") < 3
