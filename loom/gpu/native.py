@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from threading import RLock
 
 import numpy as np
 import wgpu
@@ -25,6 +26,9 @@ _STORAGE = (
 _UNIFORM = wgpu.BufferUsage.UNIFORM | wgpu.BufferUsage.COPY_DST
 _STAGING = wgpu.BufferUsage.MAP_READ | wgpu.BufferUsage.COPY_DST
 
+# Of all devices: wgpu-py's handler of errors is one for the process.
+_LOCK = RLock()
+
 
 class Device:
     """An opened adapter: memory, pipelines (kept), submissions.
@@ -34,6 +38,8 @@ class Device:
         live_bytes: of all buffers that were made and not freed.
         lost: it answers no more.
         checked: shaders keep their bounds and loop guards.
+        lock: held from a pass's first write to its last read, so that threads wait for
+            each other; wgpu ends the process where they meet in a mapped buffer.
     """
 
     def __init__(self, adapter, *, checked: bool = False):
@@ -57,6 +63,7 @@ class Device:
                 "Close other programs that use it, or update its driver."
             ) from None
         self.adapter, self.key = adapter, ()
+        self.lock = _LOCK
         self.info = dict(adapter.info)
         self.limits = limits_of(adapter)
         self.checked, self.lost, self.live_bytes = checked, False, 0
@@ -71,7 +78,8 @@ class Device:
     def buffer(self, nbytes: int, usage: int = _STORAGE, label: str = ""):
         """A zeroed wgpu buffer. Raises DeviceError when there is no memory left."""
         try:
-            made = self.raw.create_buffer(size=nbytes, usage=usage, label=label)
+            with self.lock:
+                made = self.raw.create_buffer(size=nbytes, usage=usage, label=label)
         except wgpu.GPUError as error:
             self._check_lost(error)
             raise DeviceError(
@@ -84,9 +92,10 @@ class Device:
 
     def free(self, buffer) -> None:
         """Give a buffer's memory back."""
-        self.live_bytes -= buffer.size
-        if not self.lost:
-            buffer.destroy()
+        with self.lock:
+            self.live_bytes -= buffer.size
+            if not self.lost:
+                buffer.destroy()
 
     def write(self, buffer, offset: int, data: np.ndarray | bytes) -> None:
         """Queue a write; odd halves are padded to whole words."""
@@ -98,16 +107,17 @@ class Device:
     def read(self, source, offset: int, nbytes: int) -> np.ndarray:
         """Bytes of a buffer, after all that was submitted before; uint8."""
         size = -(-nbytes // 4) * 4
-        if self._staging is None or self._staging.size < size:
-            # Kept: a staging buffer that is warm is read ten times as fast.
-            if self._staging is not None:
-                self._staging.destroy()
-                self._staging = None
-            self._staging = self.buffer(max(size, 1 << 16), _STAGING, "staging")
-            self.live_bytes -= self._staging.size
-        staging = self._staging
-        self.submit([], [(source._internal, offset, staging._internal, 0, size)])
-        return self.fetch(staging, size)[:nbytes]
+        with self.lock:
+            if self._staging is None or self._staging.size < size:
+                # Kept: a staging buffer that is warm is read ten times as fast.
+                if self._staging is not None:
+                    self._staging.destroy()
+                    self._staging = None
+                self._staging = self.buffer(max(size, 1 << 16), _STAGING, "staging")
+                self.live_bytes -= self._staging.size
+            staging = self._staging
+            self.submit([], [(source._internal, offset, staging._internal, 0, size)])
+            return self.fetch(staging, size)[:nbytes]
 
     def fetch(self, staging, nbytes: int) -> np.ndarray:
         """The first bytes of a staging buffer, when all before is done."""
@@ -134,7 +144,8 @@ class Device:
     def load(self, program: Program, store: "Store | None" = None) -> "Executable":
         """The program with its buffers, pipelines and bind groups on this device."""
         try:
-            return Executable(self, program, store or Store(self))
+            with self.lock:
+                return Executable(self, program, store or Store(self))
         except wgpu.GPUError as error:
             self._check_lost(error)
             raise DeviceError(f"the GPU reports: {error}") from None
@@ -147,7 +158,8 @@ class Device:
         if self.lost:
             raise DeviceLost("the GPU was lost")
         try:
-            return function(*arguments)
+            with self.lock:
+                return function(*arguments)
         except wgpu.GPUError as error:
             self._check_lost(error)
             raise DeviceError(f"the GPU reports: {error}") from None

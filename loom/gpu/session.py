@@ -68,11 +68,12 @@ class Session:
         `meanwhile()` is called while the device computes.
         """
         self.net.first().check_values(x)
-        try:
-            return self._forward(x, meanwhile)
-        except DeviceLost:
-            self.recover()
-            return self._forward(x, meanwhile)
+        with self.device.lock:
+            try:
+                return self._forward(x, meanwhile)
+            except DeviceLost:
+                self.recover()
+                return self._forward(x, meanwhile)
 
     def _forward(self, x: Array, meanwhile: Callable | None) -> Array:
         # Once backward was asked for, forward keeps what that needs.
@@ -90,11 +91,12 @@ class Session:
         The loss is None, too, where outputs are no probabilities but must be.
         """
         self.net.first().check_values(x)
-        try:
-            return self._assess(x, columns, t, loss_row)
-        except DeviceLost:
-            self.recover()
-            return self._assess(x, columns, t, loss_row)
+        with self.device.lock:
+            try:
+                return self._assess(x, columns, t, loss_row)
+            except DeviceLost:
+                self.recover()
+                return self._assess(x, columns, t, loss_row)
 
     def _assess(self, x, columns, t, loss_row) -> tuple[Array, float | None]:
         classes = t is not None and t.dtype.kind == "i"
@@ -112,11 +114,12 @@ class Session:
 
     def backward(self, dy: Array) -> Array:
         """dL/dx of the last forward pass; keeps every gradient on the device."""
-        try:
-            if self._last is not None:
-                return self._backward(dy)
-        except DeviceLost:
-            self.recover()
+        with self.device.lock:
+            try:
+                if self._last is not None:
+                    return self._backward(dy)
+            except DeviceLost:
+                self.recover()
         raise DeviceError(
             "backward_gpu: what forward_gpu kept is gone: the GPU was lost, or the "
             "network was changed. Run forward_gpu again."
