@@ -312,8 +312,9 @@ def test_a_thousand_networks_leave_no_bytes(page):
         return [before, device(), most];
         """
     )
-    assert after == before
-    assert most > before
+    # Less, where the page let go of networks of earlier tests meanwhile.
+    assert after <= before
+    assert most > after
 
 
 def test_python_in_the_page_has_the_awaited_twins(page):
