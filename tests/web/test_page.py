@@ -331,7 +331,12 @@ def test_the_explorer_is_the_reflection_and_runs_methods(demo):
     page.click("#run")
     expect(page.locator("#reply")).to_have_text("[\n 2\n]")
     page.fill("#method-filter", "")
+    page.select_option("#method", "SetLayer")
+    expect(page.locator("#arguments")).to_have_value(re.compile('"InputHeight":64'))
+    page.click("#run")
+    expect(page.locator("#call-time")).to_contain_text("Done in")
     page.select_option("#method", "ForwardCPU")
+    expect(page.locator("#arguments")).to_have_value(re.compile(r"^\[\[0"))
     assert len(json.loads(page.input_value("#arguments"))[0]) == 64
     page.click("#run")
     expect(page.locator("#call-time")).to_contain_text("Done in")

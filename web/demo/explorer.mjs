@@ -7,6 +7,7 @@ const MOST = 20_000;
 export class Explorer {
   #session;
   #methods;
+  #offered = "";
 
   constructor(session) {
     this.#session = session;
@@ -19,6 +20,9 @@ export class Explorer {
       this.#run();
     });
     this.#list();
+    session.on(["network"], () => {
+      if ($("arguments").value === this.#offered) this.#choose();
+    });
   }
 
   #list() {
@@ -36,7 +40,7 @@ export class Explorer {
     this.#choose();
   }
 
-  #choose() {
+  async #choose() {
     const row = this.#methods.find(({ method_name: name }) => name === $("method").value);
     $("run").disabled = !row;
     if (!row) return;
@@ -46,15 +50,17 @@ export class Explorer {
     const result = several ? `(${row.returns.join(", ")})` : (row.returns[0] ?? "nothing");
     $("method-signature").textContent = `(${list.join(", ")}) → ${result}`;
     $("method-doc").textContent = row.doc;
-    const needed = row.parameters.filter((parameter) => !("default" in parameter));
-    $("arguments").value = JSON.stringify(needed.map((parameter) => this.#example(parameter)));
     $("reply").textContent = "";
     $("reply").classList.remove("failed");
     $("call-time").textContent = "";
+    const needed = row.parameters.filter((parameter) => !("default" in parameter));
+    const values = await Promise.all(needed.map((parameter) => this.#example(parameter)));
+    if ($("method").value !== row.method_name) return;
+    this.#offered = $("arguments").value = JSON.stringify(values);
   }
 
   /** A value of a parameter's type that does something sensible on this network. */
-  #example({ name, type }) {
+  async #example({ name, type }) {
     const { samples, sample } = this.#session;
     if (samples && (type === "Batch[]" || type === "float32[]")) {
       const { target } = samples.held_out;
@@ -64,7 +70,13 @@ export class Explorer {
       if (type === "Batch[]") return [{ Input: [values], Target: expected }];
       return name === "inputs" ? values : expected;
     }
-    if (type === "LayerConfig") return { Type: 0, InputSize: 64, OutputSize: 64, Activation: 0 };
+    if (type === "LayerConfig") {
+      // The first layer as it is, with new weights.
+      const layer = await this.#session.network?.call("GetLayer", 0, 0, 0);
+      return Object.fromEntries(
+        Object.entries(layer ?? {}).filter(([, value]) => typeof value !== "object"),
+      );
+    }
     if (type.endsWith("[]")) return [];
     const plain = { int: 0, float: 0.01, bool: false, string: "ForwardCPU", object: {} };
     return plain[type.split("|")[0]] ?? null;
