@@ -9,6 +9,8 @@ import os
 import sys
 from importlib import import_module
 
+from tools.wasm.sources import BuildError
+
 QUESTIONS = {
     "cpu": "layers and a small network beside hand-written NumPy and PyTorch",
     "web": "the JavaScript API in Chromium beside the same NumPy lines in Pyodide",
@@ -45,7 +47,10 @@ def main(arguments: list[str] | None = None) -> int:
         if error.name != module:
             raise
         parser.error(f"{module} is not in this checkout.")
-    return question.run(options) or 0
+    try:
+        return question.run(options) or 0
+    except BuildError as error:
+        sys.exit(f"bench: {error}")
 
 
 if __name__ == "__main__":

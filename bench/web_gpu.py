@@ -12,7 +12,6 @@ LOOM_NO_BUILD is set.
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,8 +21,8 @@ from pathlib import Path
 from queue import Empty, Queue
 
 from bench.web_peers import LINES, TOLERANCE, PeersHandler, write_data
+from tools.wasm import chromium
 from tools.wasm.assemble import DIST, build
-from tools.wasm.chromium import FLAGS
 from tools.wasm.server import Server
 
 CONTENDERS = ("loom", "jax-js", "tfjs")
@@ -46,9 +45,7 @@ class Reporting(PeersHandler):
 
 def run(options) -> int:
     """Print the table; 1 where --check is set and a bar is missed."""
-    program = os.environ.get("LOOM_CHROMIUM") or shutil.which("chromium")
-    if not program:
-        sys.exit("no Chromium found: install one, or set LOOM_CHROMIUM to its path")
+    program = chromium.found()
     if not (os.environ.get("LOOM_NO_BUILD") and DIST.is_dir()):
         build()
     lines = [line for line in LINES if (options.only or "") in line]
@@ -74,7 +71,13 @@ def run(options) -> int:
 def _measured(program: str, address: str, profile: Path, rows: Queue) -> dict:
     """Open the page and collect what it posts."""
     flags = os.environ.get("LOOM_CHROMIUM_FLAGS", SOFTWARE).split()
-    command = [program, "--headless", f"--user-data-dir={profile}", *FLAGS, *flags]
+    command = [
+        program,
+        "--headless",
+        f"--user-data-dir={profile}",
+        *chromium.FLAGS,
+        *flags,
+    ]
     quiet = subprocess.DEVNULL
     browser = subprocess.Popen([*command, address], stdout=quiet, stderr=quiet)
     found: dict = {}

@@ -10,7 +10,6 @@ LOOM_KERNELS=off (or _simd, _relaxed) in the environment chooses ours.
 
 import json
 import os
-import shutil
 import sys
 import tempfile
 import threading
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tools.wasm import chromium
 from tools.wasm.assemble import DIST, build
 from tools.wasm.server import Handler, Server
 from tools.wasm.sources import PEERS, npm_package
@@ -107,9 +107,7 @@ def run(options) -> int:
     from playwright.sync_api import sync_playwright
 
     chosen = [line for line in LINES if (options.only or "") in line]
-    program = os.environ.get("LOOM_CHROMIUM") or shutil.which("chromium")
-    if not program:
-        sys.exit("no Chromium found: install one, or set LOOM_CHROMIUM to its path")
+    program = chromium.found()
     build()
     settings = (
         {"rounds": 7, "least": 20} if options.quick else {"rounds": 21, "least": 50}

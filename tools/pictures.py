@@ -17,10 +17,11 @@ import tempfile
 import termios
 from html import escape
 from pathlib import Path
-from shutil import which
 from time import monotonic
 
 import pyte
+
+from tools.wasm import chromium
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -212,7 +213,7 @@ def page() -> Path:
                 if word.startswith("http://")
             )
             browser = driver.chromium.launch(
-                executable_path=os.environ.get("LOOM_CHROMIUM") or which("chromium"),
+                executable_path=chromium.found(),
                 args=["--no-sandbox"],
             )
             view = {"width": 1180, "height": 900}

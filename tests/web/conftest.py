@@ -1,7 +1,6 @@
 """A built web/dist behind the real server, and a real Chromium before it."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,17 +9,14 @@ from urllib.request import urlopen
 
 import pytest
 
+from tools.wasm import chromium
+from tools.wasm.sources import BuildError
+
 playwright = pytest.importorskip("playwright.sync_api")
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = [
-    "--no-sandbox",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
+    *chromium.FLAGS,
     "--js-flags=--expose-gc",
     "--enable-precise-memory-info",
     # A software adapter: WebGPU without a GPU.
@@ -57,12 +53,10 @@ def server() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator["playwright.Browser"]:
     """Chromium; missing is a failure in CI and a skip on a laptop."""
-    found = os.environ.get("LOOM_CHROMIUM") or next(
-        filter(None, map(shutil.which, NAMES)), None
-    )
-    if not found:
-        message = "no Chromium found: install one, or set LOOM_CHROMIUM to its path"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
+    try:
+        found = chromium.found()
+    except BuildError as error:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=found, args=FLAGS)
         yield browser

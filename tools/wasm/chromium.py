@@ -50,6 +50,19 @@ def served() -> Iterator[Site]:
         server.shutdown()
 
 
+def found() -> str:
+    """The program: $LOOM_CHROMIUM, or the one on the path. Raises BuildError."""
+    program = os.environ.get("LOOM_CHROMIUM") or next(
+        filter(None, map(shutil.which, NAMES)), None
+    )
+    if not program:
+        raise BuildError(
+            "no Chromium was found. Install one (Debian: apt-get install chromium), or "
+            "set LOOM_CHROMIUM to its path."
+        )
+    return program
+
+
 @contextmanager
 def launched(*flags: str) -> Iterator:
     """A headless Chromium: $LOOM_CHROMIUM, or the one on the path."""
@@ -59,16 +72,9 @@ def launched(*flags: str) -> Iterator:
         raise BuildError(
             "playwright is missing: pip install -e '.[test]', and install Chromium."
         ) from None
-    found = os.environ.get("LOOM_CHROMIUM") or next(
-        filter(None, map(shutil.which, NAMES)), None
-    )
-    if not found:
-        raise BuildError(
-            "no Chromium was found. Install one (Debian: apt-get install chromium), or "
-            "set LOOM_CHROMIUM to its path."
-        )
+    program = found()
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=[*FLAGS, *flags])
+        browser = driver.chromium.launch(executable_path=program, args=[*FLAGS, *flags])
         yield browser
         browser.close()
 
