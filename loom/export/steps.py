@@ -18,6 +18,7 @@ from loom.errors import ConfigError
 from loom.gpu.layout import Layout
 from loom.gpu.program import Limits
 from loom.layers.base import Layer, Shape
+from loom.layers.positions import rotary_table, sinusoids
 from loom.linalg import ImageWindows, SequenceWindows
 
 LINEAR = activation("linear").code
@@ -85,18 +86,18 @@ class Plan:
         """The argument for an array in a form of its own."""
         return ["w", self.pack(array)]
 
-    def refuse(self, what: str) -> None:
-        """ConfigError for a setting that has no form here."""
-        where = self._net.where(self._index)
-        raise ConfigError(f"{where}: {what} has no form without Python.")
-
     def activate(self, code: int, shape: Shape) -> None:
         """f over what this layer gave, in place, where the kernel did not do it."""
         if code == SOFTMAX:
-            rows = ["B", prod(shape[:-1])]
-            self.call("softmax", rows, shape[-1], self.y, self.y)
+            self.softmax(shape, self.y)
         elif code != LINEAR:
             self.call("elementwise", code, self.y, self.y, ["B", prod(shape)])
+
+    def softmax(self, shape: Shape, x: list, axis: int = -1, scale: float = 1) -> None:
+        """Softmax of `scale` x along an axis of a sample, to what this layer gives."""
+        axis %= len(shape)
+        outer, inner = ["B", prod(shape[:axis])], prod(shape[axis + 1 :])
+        self.call("softmax", outer, shape[axis], inner, scale, x, self.y)
 
     # What is written ----------------------------------------------------------------
 
@@ -151,16 +152,14 @@ def _dense(plan: Plan, layer: Layer, shape: Shape) -> None:
 
 def _elementwise(plan: Plan, layer: Layer, shape: Shape) -> None:
     if layer.activation.code == SOFTMAX:
-        plan.call("softmax", ["B", prod(shape[:-1])], shape[-1], plan.x, plan.y)
+        plan.softmax(shape, plan.x)
     else:
         code = layer.activation.code
         plan.call("elementwise", code, plan.x, plan.y, ["B", prod(shape)])
 
 
 def _softmax(plan: Plan, layer: Layer, shape: Shape) -> None:
-    if layer.axis not in (-1, len(shape) - 1) or layer.temperature != 1:
-        plan.refuse("softmax along another axis than the last, or with a temperature,")
-    plan.call("softmax", ["B", prod(shape[:-1])], shape[-1], plan.x, plan.y)
+    plan.softmax(shape, plan.x, layer.axis, 1 / layer.temperature)
 
 
 def _residual(plan: Plan, layer: Layer, shape: Shape) -> None:
@@ -236,12 +235,35 @@ def _recurrent(plan: Plan, layer: Layer, shape: Shape) -> None:
     plan.call("recurrent", kind, ["B", 1], *sizes, plan.x, plan.extra(packed), plan.y)
 
 
+def _qrnn(plan: Plan, layer: Layer, shape: Shape) -> None:
+    p = layer.parameters
+    w = plan.extra(SequenceWindows.pack(p["weight"], p["bias"]))
+    sizes = *shape, layer.kernel_size, layer.hidden_size, int(layer.return_sequences)
+    plan.call("qrnn", ["B", 1], *sizes, plan.x, w, plan.y)
+
+
+def _sru(plan: Plan, layer: Layer, shape: Shape) -> None:
+    p, h = layer.parameters, layer.hidden_size
+    bias = np.zeros(len(p["weight"]), np.float32)
+    bias[h : 3 * h] = p["bias"]
+    sizes = *shape, h, int(layer.return_sequences), layer.activation.code
+    arrays = plan.x, plan.extra(p["weight"].T), plan.extra(bias), plan.y
+    plan.call("sru", ["B", 1], *sizes, *arrays)
+
+
+def _positional_encoding(plan: Plan, layer: Layer, shape: Shape) -> None:
+    learned = layer.positions == "learned"
+    p = plan.w("weight") if learned else plan.extra(sinusoids(*shape))
+    plan.call("add_same", ["B", 1], prod(shape), plan.x, p, plan.y)
+
+
 def _attention(plan: Plan, layer: Layer, shape: Shape) -> None:
-    if layer.positions != "none":
-        plan.refuse("rotary positions")
+    angles = 0
+    if layer.positions == "rotary":
+        angles = plan.extra(np.stack(rotary_table(shape[0], layer.head_dim)))
     code = layer.activation.code
     fused = LINEAR if code == SOFTMAX else code
-    sizes = ["B", 1], *shape, layer.num_heads, int(layer.causal), plan.x
+    sizes = ["B", 1], *shape, layer.num_heads, int(layer.causal), plan.x, angles
     names = "qkv_weight", "qkv_bias", "output_weight", "output_bias"
     plan.call("attention", *sizes, *map(plan.w, names), fused, plan.y)
     if code == SOFTMAX:
@@ -269,5 +291,8 @@ STEPS = {
     "RNN": _recurrent,
     "LSTM": _recurrent,
     "GRU": _recurrent,
+    "QRNN": _qrnn,
+    "SRU": _sru,
+    "PositionalEncoding": _positional_encoding,
     "MultiHeadAttention": _attention,
 }

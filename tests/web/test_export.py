@@ -10,6 +10,7 @@ import pytest
 import loom
 from loom.export import export_web
 from loom.export.steps import STEPS
+from loom.layers import LAYERS
 from tests.compare import assert_close
 from tools.wasm.server import Handler, Server
 
@@ -24,6 +25,10 @@ PREDICT = """
     return out;
 """
 E_ = loom.Elementwise
+
+
+class Own(loom.Elementwise):
+    """A layer that Loom does not know."""
 
 
 def stack(*layers, shape):
@@ -57,6 +62,29 @@ NETWORKS = {
         loom.RNN(5, 3, return_sequences=False),
         loom.Softmax(),
         shape=(12, 3),
+    ),
+    "light recurrence": lambda: stack(
+        loom.QRNN(3, 5, kernel_size=3),
+        loom.SRU(5, 5),
+        loom.SRU(5, 4, activation="softmax"),
+        loom.QRNN(4, 6, kernel_size=9, return_sequences=False),
+        loom.Reshape((2, 3)),
+        loom.SRU(3, 2, return_sequences=False, activation="linear"),
+        shape=(7, 3),
+    ),
+    "positions": lambda: stack(
+        loom.PositionalEncoding(9),
+        loom.Softmax(axis=0, temperature=2.5),
+        loom.PositionalEncoding(9, 6, "learned"),
+        loom.Reshape((9, 6)),
+        loom.MultiHeadAttention(6, 1, positions="rotary"),
+        loom.Reshape((3, 3, 6)),
+        loom.Softmax(axis=-2),
+        loom.Reshape((9, 6)),
+        loom.Conv1D(6, 8, 1),
+        loom.MultiHeadAttention(8, 2, causal=True, positions="rotary"),
+        loom.Softmax(temperature=0.3),
+        shape=(6, 9),
     ),
     "transformer": lambda: stack(
         loom.Embedding(11, 8),
@@ -143,8 +171,9 @@ def test_the_same_on_the_gpu(browser, exported, name):
 
 
 def test_every_kind_of_layer_is_in_a_network():
-    seen = {type(layer).__name__ for f in NETWORKS.values() for layer in f().layers}
-    assert set(STEPS) <= seen
+    seen = {type(layer) for f in NETWORKS.values() for layer in f().layers}
+    assert seen == set(LAYERS)
+    assert {kind.__name__ for kind in seen} == set(STEPS)
 
 
 def test_small_and_quick(browser, exported):
@@ -198,8 +227,8 @@ def test_wrong_use(browser, exported, tmp_path):
     )
     assert messages[3] == "this model was exported without its GPU program"
     assert len(messages) == 4
-    with pytest.raises(loom.ConfigError, match="SRU has no form without Python"):
-        export_web(stack(loom.SRU(3, 3), shape=(4, 3)), tmp_path / "m", gpu=False)
+    with pytest.raises(loom.ConfigError, match="Own has no form without Python"):
+        export_web(stack(Own("relu"), shape=(4, 3)), tmp_path / "m", gpu=False)
     (tmp_path / "file").write_text("")
     with pytest.raises(loom.ConfigError, match="is a file"):
         export_web(prepared("dense")[0], tmp_path / "file")

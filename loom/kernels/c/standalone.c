@@ -12,6 +12,8 @@
 #include "recurrent.h"
 #include "softmax.h"
 
+enum { SOFTMAX = 9 }; /* as in loom/activations.py */
+
 #define EXPORT(name) __attribute__((export_name(#name)))
 
 /* Memory ------------------------------------------------------------------------------ */
@@ -76,13 +78,32 @@ EXPORT(elementwise) int elementwise(int code, const float *x, float *y, int n) {
   return 1;
 }
 
-EXPORT(softmax) int softmax(int rows, int n, const float *x, float *y) {
-  for (int i = 0; i < rows; i++) softmax_row(x + i * n, y + i * n, n);
+/* Along the middle axis of x (outer, n, inner), after scaling. */
+EXPORT(softmax)
+int softmax(int outer, int n, int inner, float scale, const float *x, float *y) {
+  float *row = malloc(sizeof(float) * (unsigned long)n);
+  if (!row) return 0;
+  for (int o = 0; o < outer; o++, x += n * inner, y += n * inner)
+    for (int i = 0; i < inner; i++) {
+      float most = x[i];
+      for (int j = 1; j < n; j++)
+        if (x[j * inner + i] > most) most = x[j * inner + i];
+      for (int j = 0; j < n; j++) row[j] = (x[j * inner + i] - most) * scale;
+      softmax_row(row, row, n);
+      for (int j = 0; j < n; j++) y[j * inner + i] = row[j];
+    }
+  free(row);
   return 1;
 }
 
 EXPORT(add) int add_arrays(const float *a, const float *b, float *y, int n) {
   for (int i = 0; i < n; i++) y[i] = a[i] + b[i];
+  return 1;
+}
+
+/* y = x + a, the same n values for each sample. */
+EXPORT(add_same) int add_same(int batch, int n, const float *x, const float *a, float *y) {
+  for (int b = 0; b < batch; b++) add_arrays(x + b * n, a, y + b * n, n);
   return 1;
 }
 
@@ -207,10 +228,70 @@ int recurrent(int kind, int batch, int steps, int inputs, int hidden, int all,
   return done;
 }
 
-/* Multi-head attention: qkv_w (D, 3 D), out_w (D, D), x and y (B, T, D). */
+/* QRNN: gates z, f, o by a causal convolution, c = f c + (1 - f) z, y = o c.
+ * x (B, T, C), w (K C + 1, 3 H) as for `sequence` -> y (B, T, H), or the last (B, H). */
+EXPORT(qrnn)
+int qrnn(int batch, int steps, int inputs, int kernel, int hidden, int all, const float *x,
+         const float *w, float *y) {
+  int rows = batch * steps, wide = 3 * hidden;
+  float *gates = malloc(sizeof(float) * (unsigned long)(rows * wide + hidden));
+  if (!gates) return 0;
+  float *c = gates + rows * wide, *row = gates;
+  int done = sequence(batch, steps, inputs, kernel, 1, kernel - 1, 0, wide, x, w, LINEAR,
+                      gates);
+  for (int b = 0; b < batch && done; b++)
+    for (int t = 0; t < steps; t++, row += wide) {
+      const float *z = row, *f = row + hidden, *o = f + hidden;
+      activate(TANH, row, 0, row, hidden);
+      activate(SIGMOID, f, 0, row + hidden, 2 * hidden);
+      for (int h = 0; h < hidden; h++) {
+        c[h] = (t ? f[h] * c[h] : 0) + (z[h] - f[h] * z[h]);
+        if (all || t + 1 == steps) *y++ = o[h] * c[h];
+      }
+    }
+  free(gates);
+  return done;
+}
+
+/* SRU: c = f c + (1 - f) z, y = r g(c) + (1 - r) p, where p is x itself or a product of it.
+ * x (B, T, C), w (C, 3 H or 4 H) in the order z, f, r, p, b as wide. */
+EXPORT(sru)
+int sru(int batch, int steps, int inputs, int hidden, int all, int activation,
+        const float *x, const float *w, const float *b, float *y) {
+  int rows = batch * steps, wide = (inputs == hidden ? 3 : 4) * hidden;
+  float *gates = malloc(sizeof(float) * (unsigned long)(rows * wide + 2 * hidden));
+  if (!gates) return 0;
+  float *c = gates + rows * wide, *g = c + hidden, *row = gates;
+  int done = affine(rows, wide, inputs, x, w, b, LINEAR, gates);
+  for (int i = 0; i < batch && done; i++)
+    for (int t = 0; t < steps; t++, row += wide, x += inputs) {
+      const float *z = row, *f = row + hidden, *r = f + hidden;
+      const float *p = inputs == hidden ? x : r + hidden;
+      activate(SIGMOID, f, 0, row + hidden, 2 * hidden);
+      for (int h = 0; h < hidden; h++) c[h] = (t ? f[h] * c[h] : 0) + (z[h] - f[h] * z[h]);
+      if (!all && t + 1 < steps) continue;
+      if (activation == SOFTMAX) softmax_row(c, g, hidden);
+      else activate(activation, c, 0, g, hidden);
+      for (int h = 0; h < hidden; h++) *y++ = (g[h] - p[h]) * r[h] + p[h];
+    }
+  free(gates);
+  return done;
+}
+
+/* Turn each pair (x[i], x[i + d/2]) of a head by the angle of its step. */
+static void rotate(float *x, int d, const float *cosine, const float *sine) {
+  for (int i = 0, half = d / 2; i < half; i++) {
+    float a = x[i], b = x[i + half];
+    x[i] = a * cosine[i] - b * sine[i];
+    x[i + half] = b * cosine[i] + a * sine[i];
+  }
+}
+
+/* Multi-head attention: qkv_w (D, 3 D), out_w (D, D), x and y (B, T, D). angles is null,
+ * or what turns queries and keys: cosines (T, d / 2), then sines. */
 EXPORT(attention)
 int attention(int batch, int steps, int width, int heads, int causal, const float *x,
-              const float *qkv_w, const float *qkv_b, const float *out_w,
+              const float *angles, const float *qkv_w, const float *qkv_b, const float *out_w,
               const float *out_b, int activation, float *y) {
   int rows = batch * steps, d = width / heads, wide = 3 * width, done = 1;
   float *qkv = malloc(sizeof(float) * (unsigned long)(rows * wide));
@@ -221,6 +302,11 @@ int attention(int batch, int steps, int width, int heads, int causal, const floa
   float factor = 1 / __builtin_sqrtf((float)d);
   for (int i = 0; i < rows && done; i++)
     for (int j = 0; j < width; j++) qkv[i * wide + j] *= factor;
+  for (int i = 0; i < rows && done && angles; i++)
+    for (int j = 0; j < 2 * heads; j++) {
+      const float *cosine = angles + i % steps * (d / 2);
+      rotate(qkv + i * wide + j * d, d, cosine, cosine + steps * (d / 2));
+    }
   for (int b = 0; b < batch && done; b++)
     for (int h = 0; h < heads && done; h++) {
       const float *q = qkv + b * steps * wide + h * d, *k = q + width, *v = k + width;
