@@ -4,23 +4,22 @@ import os
 import sys
 import tempfile
 import warnings
+from importlib.util import find_spec
 
-NEEDED = ("typer", "rich")
+NEEDED = ("typer", "rich", "plotext")
 FAILED, STOPPED = 1, 130  # exit codes; 2 is a wrong use of the command
 
 
 def main() -> None:
     """Run the command; a LoomError becomes a message and exit code 1."""
-    try:
-        from loom.fabric.app import app
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in NEEDED:
-            raise
-        sys.exit(
-            f"loom: {error.name} is not installed. The command needs the extra cli: "
-            "pip install 'loom-nn[cli]'"
-        )
+    for name in NEEDED:
+        if find_spec(name) is None:
+            sys.exit(
+                f"loom: {name} is not installed. The command needs the extra cli: "
+                "pip install 'loom-nn[cli]'"
+            )
     from loom.errors import LoomError
+    from loom.fabric.app import app
 
     _quiet()
     try:

@@ -16,7 +16,7 @@ from loom.fabric.terminal import console, plain, say
 from loom.training import Trainer, TrainingEvent
 
 _LINES = 20  # printed of a run in a pipe, at most
-_WIDTH, _HEIGHT = 84, 10  # characters of the plot, at most
+_WIDTH, _HEIGHT = 84, 14  # characters of the plot, at most
 _REFRESH = 0.1  # seconds between two pictures
 
 

@@ -294,13 +294,16 @@ def test_errors_are_one_line_and_exit_1():
     assert process("--version").stdout == f"loom {loom.__version__}\n"
 
 
-def test_without_the_extra_the_command_says_what_to_install(folder):
-    (folder / "typer.py").write_text("raise ModuleNotFoundError(name='typer')")
-    env = ENVIRONMENT | {"PYTHONPATH": f"{folder}:{ROOT}"}
-    done = subprocess.run([*LOOM, "train"], capture_output=True, text=True, env=env)
+@pytest.mark.parametrize("name", ["plotext", "rich", "typer"])
+def test_without_the_extra_the_command_says_what_to_install(name):
+    program = f"import sys; sys.modules[{name!r}] = None; " + (
+        "from loom.fabric.cli import main; main()"
+    )
+    command = [sys.executable, "-c", program, "train"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 1
     assert done.stderr == (
-        "loom: typer is not installed. The command needs the extra cli: "
+        f"loom: {name} is not installed. The command needs the extra cli: "
         "pip install 'loom-nn[cli]'\n"
     )
 
@@ -355,7 +358,7 @@ def test_a_terminal_shows_the_curve(folder):
     assert started.wait() == 0
     shown = text.decode()
     assert "\x1b[" in shown
-    assert "└──────" in shown
+    assert "└┬─────" in shown
     assert "held out" in shown
     assert "saved digits.loom.json" in shown
     assert any(0x2800 < ord(c) < 0x2900 for c in shown)

@@ -321,26 +321,40 @@ def test_a_chart_has_a_bar_for_each_figure():
 # The terminal ------------------------------------------------------------------------
 
 
+def marks(text) -> list[list[int]]:
+    """The columns of each line in which there is a dot of a curve."""
+    lines = text.plain.splitlines()
+    return [[i for i, c in enumerate(line) if c > "\u2800"] for line in lines]
+
+
 def test_a_curve_falls_from_left_to_right():
-    text = curves({"loss": [4.0, 3.0, 2.0, 1.0]}, 4, 40, 8).plain
-    rows = text.splitlines()
-    assert len(rows) == 10
-    columns = [min(i for i, c in enumerate(r) if c > "\u2800") for r in rows[:8]]
-    assert columns == sorted(columns)
-    assert rows[0].startswith("       4 ┤")
-    assert rows[7].startswith("       1 ┤")
-    assert rows[9].rstrip().endswith("epoch 4")
-    assert "── loss" in rows[9]
+    text = curves({"loss": [4.0, 3.0, 2.0, 1.0]}, 4, 40, 12)
+    lines = text.plain.splitlines()
+    assert len(lines) == 12
+    starts = [columns[0] for columns in marks(text) if columns]
+    assert len(starts) == 8
+    assert starts == sorted(starts)
+    assert [line[0] for line in lines if "┤" in line] == ["4", "3", "2", "1"]
+    assert lines[1].startswith("4┤⠠")
+    assert lines[-1] == "epoch   ── loss"
 
 
 def test_a_curve_grows_to_the_right_and_takes_any_values():
-    half = curves({"loss": [4.0, 3.0]}, 4, 50, 6).plain.splitlines()
-    end = max(len(row.rstrip()) for row in half[:6])
-    assert end < 28
+    half = curves({"loss": [4.0, 3.0]}, 4, 50, 8)
+    assert max(map(max, filter(None, marks(half)))) < 28
     for values in ([1.0], [0.0, 0.0], [-1.0, 2.0], [1e-9, 1e9], [3.0] * 200):
-        assert curves({"loss": values}, len(values), 60, 6).plain
-    wide = curves({"loss": [100.0, 1.0, 0.01]}, 3, 60, 7).plain
-    assert "       1 ┤" in wide  # the middle of a logarithmic axis
+        assert any(marks(curves({"loss": values}, len(values), 60, 8)))
+    wide = curves({"loss": [1e6, 1e3, 1.0, 1e-3]}, 3, 60, 12).plain
+    assert all(f"{label}┤" in wide for label in ("1e+06", "1e+03", "1", "0.001"))
+
+
+def test_a_curve_leaves_out_what_is_not_finite():
+    """plotext alone would end the process."""
+    nan, inf = float("nan"), float("inf")
+    for values in ([2.0, nan, 1.0], [inf, 2.0, 1.0], [1.0, -inf]):
+        text = curves({"loss": values, "held out": [1.0, 2.0]}, 3, 60, 8)
+        assert any(marks(text))
+    assert not any(marks(curves({"loss": [nan, nan]}, 2, 60, 8)))
 
 
 @pytest.mark.parametrize(
