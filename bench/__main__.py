@@ -35,6 +35,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--memory", action="store_true", help="peak memory, not time")
     parser.add_argument("--peers", action="store_true", help="web: beside the peers")
     parser.add_argument("--gpu", action="store_true", help="web: WebGPU, with peers")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=150,
+        metavar="SECONDS",
+        help="web --gpu: how long a contender may say nothing (150)",
+    )
     parser.add_argument("--check", action="store_true", help="fail on a bar missed")
     options = parser.parse_args(arguments)
     for name in _THREADS:

@@ -1,4 +1,7 @@
-"""Matrix products on the GPU beside cuBLAS, by the device's clock."""
+"""Matrix products on the GPU beside cuBLAS, by the device's clock.
+
+The page of `python -m bench web --gpu` imports this file too.
+"""
 
 import sys
 from dataclasses import dataclass
@@ -32,13 +35,13 @@ class Product:
         """Verify, then time ours and cuBLAS by turns."""
         from bench.gpu import Measured
 
-        rng = np.random.default_rng(1)
-        m, n, k = self.m, self.n, self.k
-        a = rng.standard_normal((k, m) if self.transpose_a else (m, k), np.float32)
-        w = rng.standard_normal((n, k) if self.transpose_b else (k, n), np.float32)
+        m, n = self.m, self.n
+        a, w = self._matrices()
         # A pass as long as a millisecond: the clock's own steps then do not count.
-        count = int(np.clip(4e10 / (2 * m * n * k), 1, 50))
-        ours = self._program(bench.device, a, w, count)
+        count = int(np.clip(4e10 / self.flop, 1, 50))
+        ours = bench.device.load(self._program(bench.device.limits, count))
+        ours.write("a", a)
+        ours.write("w", w)
         self._verify(a, w, ours.run(("forward",), ("y",))[0])
         contenders = {"loom": lambda: ours.measure(("forward",))[0] / 1e3 / count}
         if bench.torch is not None:
@@ -50,22 +53,54 @@ class Product:
             )
         rounds = bench.turns(contenders)
         ours.close()
-        rate = 2 * m * n * k / float(np.median(rounds["loom"])) / 1e6
+        rate = self.flop / float(np.median(rounds["loom"])) / 1e6
         bars = {"cublas": 1 / self.bar} if self.bar else {}
         return Measured(self.name, rounds, bars, f"{rate:.1f} TFLOP/s")
 
-    def _program(self, device, a, w, count: int):
-        b = Builder(limits=device.limits)
-        x, z = b.input("a", a.shape), b.input("w", w.shape)
-        y = b.tensor((self.m, self.n))
+    async def measure_in_page(self, rounds: int) -> dict:
+        """{line, flop, microseconds}: verify, then the median of the rounds."""
+        from loom.gpu.browser import opened, waited
+        from loom.gpu.store import Store
+
+        device, (a, w) = await opened(), self._matrices()
+        # Browsers round the device's clock to 0.1 ms.
+        work = 4e9 if device.limits.software else 4e11
+        count = int(np.clip(work / self.flop, 1, 500))
+        ours = await device.load(self._program(device.limits, count), Store(device))
+        ours.write("a", a)
+        ours.write("w", w)
+        self._verify(a, w, (await ours.outputs(("forward",), ("y",)))[0])
+        times = []
+        for _ in range(rounds):
+            spent = await waited(device.raw.measure(ours.handle, "forward"))
+            times.append(spent / 1e3 / count)
+        ours.close()
+        median = float(np.median(times))
+        return {"line": self.name, "flop": self.flop, "microseconds": median}
+
+    @property
+    def flop(self) -> int:
+        """Of one product."""
+        return 2 * self.m * self.n * self.k
+
+    def _matrices(self):
+        rng = np.random.default_rng(1)
+        m, n, k = self.m, self.n, self.k
+        a = rng.standard_normal((k, m) if self.transpose_a else (m, k), np.float32)
+        w = rng.standard_normal((n, k) if self.transpose_b else (k, n), np.float32)
+        return a, w
+
+    def _program(self, limits, count: int):
+        m, n, k = self.m, self.n, self.k
+        b = Builder(limits=limits)
+        x = b.input("a", (k, m) if self.transpose_a else (m, k))
+        z = b.input("w", (n, k) if self.transpose_b else (k, n))
+        y = b.tensor((m, n))
         kind = {"transpose_a": self.transpose_a, "transpose_b": self.transpose_b}
         for _ in range(count):
             matmul(b, x, z, out=y, **kind)
         b.output("y", y)
-        program = device.load(b.finish())
-        program.write("a", a)
-        program.write("w", w)
-        return program
+        return b.finish()
 
     def _verify(self, a, w, y) -> None:
         """Some rows and columns, the first and last ones among them, in float64."""
@@ -101,3 +136,25 @@ def lines(limits) -> list[Product]:
         Product(64, 392, 784),
         Product(1, 392, 784),
     ]
+
+
+def page_lines(limits) -> list[Product]:
+    """What the page measures, to be compared with the same natively."""
+    if limits.software:
+        return lines(limits)
+    square = [Product(n, n, n) for n in (512, 1024, 2048, 4096)]
+    transposed = [
+        Product(4096, 4096, 4096, *kind) for kind in ((True, False), (False, True))
+    ]
+    return [*square, *transposed]
+
+
+async def measured_in_page(rounds: int, tell) -> list[dict]:
+    """Every product of `page_lines` on the page's GPU; tell(name) before each."""
+    from loom.gpu.browser import opened
+
+    rows = []
+    for product in page_lines((await opened()).limits):
+        await tell(product.name)
+        rows.append(await product.measure_in_page(rounds))
+    return rows

@@ -127,3 +127,12 @@ export const lines = {
   "LSTM forward": () => forward(lstm(), flat("lx")),
   "LSTM forward + backward": () => both(lstm(), flat("lx"), array("lg")),
 };
+
+/** Matrix products by the device's clock; bench/gpu_products.py builds and verifies them. */
+export async function products(rounds, tell) {
+  const { pyodide } = loom;
+  const text = await (await fetch("/gpu_products.py")).text();
+  pyodide.runPython(text);
+  const rows = await pyodide.globals.get("measured_in_page")(rounds, tell);
+  return { products: rows.toJs({ dict_converter: Object.fromEntries }) };
+}

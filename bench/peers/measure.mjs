@@ -35,26 +35,37 @@ const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
 /**
  * Time a line with every contender that has it, interleaved.
  * @param {Record<string, {lines: object}>} started  contenders; `loom` is what is right
+ * @param {(name: string, stage: string) => any} [tell]  who begins what
  * @returns {Promise<object>}  {contender: {ms, fastest, spread, firstCall, difference, error}}
  */
-export async function measure(started, line, { rounds, least }) {
+export async function measure(started, line, { rounds, least }, tell = () => {}) {
   const runs = {};
   const result = {};
-  for (const [name, module] of Object.entries(started)) {
-    if (!module.lines[line]) continue;
-    try {
-      const run = await module.lines[line]();
-      const first = performance.now();
-      let output = await run(1);
-      result[name] = { firstCall: performance.now() - first };
-      if (run.arrange) output = run.arrange(output);
-      runs[name] = { run, output, times: [], n: 1 };
-    } catch (error) {
-      result[name] = { error: `${error}`.slice(0, 200) };
+  /** A stage of every contender; one that fails is told and takes no further part. */
+  const all = async (names, stage, work) => {
+    for (const name of names) {
+      await tell(name, stage);
+      try {
+        await work(name, runs[name]);
+      } catch (error) {
+        result[name] = { ...result[name], error: `${error}`.slice(0, 200) };
+        delete runs[name];
+      }
     }
-  }
-  for (const [name, one] of Object.entries(runs)) {
-    result[name].difference = difference(runs.loom.output, one.output);
+  };
+  const having = Object.keys(started).filter((name) => started[name].lines[line]);
+  await all(having, "first call", async (name) => {
+    const run = await started[name].lines[line]();
+    const first = performance.now();
+    let output = await run(1);
+    result[name] = { firstCall: performance.now() - first };
+    if (run.arrange) output = run.arrange(output);
+    runs[name] = { run, output, times: [], n: 1 };
+  });
+  if (!runs.loom) return result;
+  const right = runs.loom.output;
+  await all(Object.keys(runs), "more calls", async (name, one) => {
+    result[name].difference = difference(right, one.output);
     for (;;) {
       const start = performance.now();
       await one.run(one.n);
@@ -62,13 +73,13 @@ export async function measure(started, line, { rounds, least }) {
       if (took >= least) break;
       one.n = Math.ceil(one.n * Math.min(10, Math.max(1.5, (1.2 * least) / (took + 0.1))));
     }
-  }
-  for (let round = 0; round < rounds; round++) {
-    for (const one of Object.values(runs)) {
+  });
+  for (let round = 1; round <= rounds; round++) {
+    await all(Object.keys(runs), `round ${round}`, async (name, one) => {
       const start = performance.now();
       await one.run(one.n);
       one.times.push((performance.now() - start) / one.n);
-    }
+    });
   }
   for (const [name, one] of Object.entries(runs)) {
     const ms = median(one.times);
