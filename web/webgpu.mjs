@@ -20,6 +20,8 @@ const ACCESS = { read: "read-only-storage", write: "storage", uniform: "uniform"
 const IN_FLIGHT = 3;
 /** Staging buffers that are kept. */
 const IDLE = 8;
+/** Ms of asking for a result again and again before waiting for the browser to look. */
+const ASKING = 3;
 
 const lostError = (why) => new LoomError(`the GPU was lost: ${why}`, "DeviceLost");
 
@@ -219,7 +221,7 @@ class Device {
 
   /** Wait while too many submissions are on their way. */
   async room() {
-    while (this.crowded) await this.#flying.shift();
+    while (this.crowded) await this.#asked(this.#flying.shift());
     this.#check();
   }
 
@@ -275,7 +277,7 @@ class Device {
     const target = this.#staging(Math.ceil(bytes / 256) * 256 || 256);
     try {
       this.#submit(commands, copies.map((copy) => ({ ...copy, target })));
-      await target.mapAsync(GPUMapMode.READ);
+      await this.#asked(target.mapAsync(GPUMapMode.READ));
       const data = new Uint8Array(target.getMappedRange().slice(0, bytes));
       target.unmap();
       this.#flying.length = 0;
@@ -288,6 +290,24 @@ class Device {
       this.#check();
       throw new LoomError(`the GPU reports: ${error.message}`, "DeviceError");
     }
+  }
+
+  /**
+   * Await what the device does. Chromium looks whether it is done when a message comes,
+   * else each millisecond, which is longer than most passes take: so messages are sent.
+   */
+  async #asked(promise) {
+    let waiting = true;
+    const settle = () => {
+      waiting = false;
+    };
+    promise.then(settle, settle);
+    const until = performance.now() + ASKING;
+    while (waiting && performance.now() < until) {
+      this.#raw.pushErrorScope("validation");
+      await Promise.race([promise, this.#raw.popErrorScope()]).catch(settle);
+    }
+    return promise;
   }
 
   /** A buffer to read through: one that is idle, for making one takes long. */
