@@ -4,7 +4,7 @@
 //
 // Entry `tiled` does it, or with SPLIT writes part[s] = a[:, K_s] @ b[K_s, :], whose
 // sum, in order, `combine` then takes for a @ b. Entry `rows` is for few rows of a,
-// entry `plain` for devices whose compiler takes seconds over unrolled text.
+// entry `alone`, of a text of its own, for processors that play a GPU.
 //
 // Shapes:    a (M, K), or (K, M) with TA; b (K, N), or (N, K) with TB; y (M, N);
 //            bias (N,) with BIAS; saved (M, N) with SLOPE != NONE; before (M, N) = v
@@ -12,13 +12,13 @@
 //            products, every operand with a start and two strides.
 // Grid:      tiled (ceil(N / BN) * ceil(M / BM), 1, outer * inner * splits), spread
 //            over x and y; rows (ceil(M / RM) * ceil(N / 32), 1, outer * inner);
-//            plain: a thread for 4 x 4 values, z outer * inner;
+//            alone: a thread for TM x 4 values, 8 a workgroup, z outer * inner;
 //            combine: a thread for four values of a row
 // Overrides: those of the tile; VEC reads a and b in fours (strides and starts multiples
 //            of 4, and K, or zeros behind what lies along k); VEC_Y the other arrays (N,
 //            strides and starts); RM the rows of a of a workgroup of `rows`, 1 or a
-//            multiple of 4; WIDE: y is f32 whatever is stored; ACTIVATION, SLOPE: rows of
-//            the table.
+//            multiple of 4; ALONE for entry `alone`, WHOLE where its K is a multiple of 4;
+//            WIDE: y is f32 whatever is stored; ACTIVATION, SLOPE: rows of the table.
 //
 // Edge tiles read the last row or column again instead of guarding: what that gives is
 // not stored. Only k is guarded, with zeros.
@@ -32,6 +32,8 @@ override TB: bool = false;
 override VEC: bool = false;
 override VEC_Y: bool = false;
 override SPLIT: bool = false;
+override ALONE: bool = false;
+override WHOLE: bool = false;
 override BIAS: bool = false;
 override KEEP: bool = false;
 override WIDE: bool = false;
@@ -85,6 +87,7 @@ alias Part = f32;
 // What `combine` reads in a's place.
 @group(0) @binding(0) var<storage, read> part: array<Part>;
 
+//: if !ALONE
 // Four values of a from `start` on, which is at `k` of `end`; zeros beyond the end. They
 // lie along k, or with TA across it: then `room` more than the first may be read.
 fn read_a(start: u32, k: u32, end: u32, room: u32) -> vec4f {
@@ -288,48 +291,9 @@ fn rows(
     }
 }
 
-//: if !VEC
-// A thread has 4 x 4 values of y.
-@compute @workgroup_size(64)
-fn plain(
-    @builtin(workgroup_id) group: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) t: u32,
-) {
-    let id = linear_group(vec3u(group.xy, 0u), vec3u(groups.xy, 1u)) * 64u + t;
-    if (id >= p.groups) { return; }
-    let across_n = (p.n + 3u) / 4u;
-    let m0 = id / across_n * 4u;
-    let n0 = id % across_n * 4u;
-    let outer = group.z / p.inner;
-    let inner = group.z % p.inner;
-    let step_a = select(1u, p.lda, TA);
-    let step_b = select(p.ldb, 1u, TB);
-    let rows_a = min(vec4u(m0, m0 + 1u, m0 + 2u, m0 + 3u), vec4u(p.m - 1u));
-    let columns_b = min(vec4u(n0, n0 + 1u, n0 + 2u, n0 + 3u), vec4u(p.n - 1u));
-    var at_a = p.a_at + outer * p.a_outer + inner * p.a_inner
-        + rows_a * select(p.lda, 1u, TA);
-    var at_b = p.b_at + outer * p.b_outer + inner * p.b_inner
-        + columns_b * select(1u, p.ldb, TB);
-    var row0 = vec4f();
-    var row1 = vec4f();
-    var row2 = vec4f();
-    var row3 = vec4f();
-    for (var k = 0u; k < p.k; k++) {
-        let v = vec4f(vec4<stored>(b[at_b.x], b[at_b.y], b[at_b.z], b[at_b.w]));
-        row0 += f32(a[at_a.x]) * v;
-        row1 += f32(a[at_a.y]) * v;
-        row2 += f32(a[at_a.z]) * v;
-        row3 += f32(a[at_a.w]) * v;
-        at_a += step_a;
-        at_b += step_b;
-    }
-    var sums = array<vec4f, 4>(row0, row1, row2, row3);
-    let base_y = p.y_at + outer * p.y_outer + inner * p.y_inner;
-    for (var r = 0u; r < min(4u, p.m - m0); r++) {
-        write(base_y + (m0 + r) * p.ldy + n0, n0, sums[r]);
-    }
-}
+//: end
+//: if ALONE
+//: include matmul_alone
 //: end
 
 fn finish(v: f32, s: f32) -> f32 {

@@ -1,4 +1,10 @@
-"""Matrix products in every tile, beside float64."""
+"""Matrix products in every tile, beside float64.
+
+The adapter of the tests is most often a processor, whose kernel is `alone`: what a real
+GPU chooses is tested too, as SOFTWARE says.
+"""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,14 +16,16 @@ from loom.gpu.kernels.tiles import SMALLEST, TILES
 from tests.compare import assert_close
 
 ALL = [*TILES, SMALLEST]
+SOFTWARE = {"processor": True, "GPU": False}
+by_kind = pytest.mark.parametrize("kind", SOFTWARE)
 
 
 def draw(*shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-def run(device, build, *arrays):
-    b = Builder(limits=device.limits)
+def run(device, build, *arrays, kind="GPU"):
+    b = Builder(limits=replace(device.limits, software=SOFTWARE[kind]))
     inputs = [b.input(f"x{i}", array.shape) for i, array in enumerate(arrays)]
     b.output("y", build(b, *inputs))
     program = device.load(b.finish())
@@ -33,15 +41,8 @@ def name(tile):
     return f"{tile.bm}x{tile.bn}x{tile.bk}x{tile.stages}"
 
 
-@pytest.mark.parametrize("tile", ALL, ids=name)
-@pytest.mark.parametrize(
-    ("m", "n", "k", "transposed", "splits"),
-    [(132, 260, 68, "nn", 1), (67, 33, 130, "tt", 3)],
-)
-def test_every_tile(device, tile, m, n, k, transposed, splits):
-    """A batch of 2 x 3, at the edges of the tile, in fours and one by one."""
-    if tile.shared > device.limits.shared or tile.threads > device.limits.invocations:
-        pytest.skip("more than this device has")
+def batch(device, m, n, k, transposed, kind="GPU", **chosen):
+    """2 x 3 products on the device, and what they should be."""
     ta, tb = (letter == "t" for letter in transposed)
     a = draw(2, 3, k, m) if ta else draw(2, 3, m, k)
     w = draw(2, 3, n, k, seed=1) if tb else draw(2, 3, k, n, seed=1)
@@ -57,19 +58,44 @@ def test_every_tile(device, tile, m, n, k, transposed, splits):
             batch=(2, 3),
             transpose_a=ta,
             transpose_b=tb,
-            tile=tile,
-            splits=splits,
+            **chosen,
         )
         return y
 
     left = (a.swapaxes(-1, -2) if ta else a).astype(np.float64)
     expected = left @ (w.swapaxes(-1, -2) if tb else w)
-    assert_close(run(device, build, a, w), expected, "forward", name(tile))
+    return run(device, build, a, w, kind=kind), expected
 
 
+@pytest.mark.parametrize("tile", ALL, ids=name)
+@pytest.mark.parametrize(
+    ("m", "n", "k", "transposed", "splits"),
+    [(132, 260, 68, "nn", 1), (67, 33, 130, "tt", 3)],
+)
+def test_every_tile(device, tile, m, n, k, transposed, splits):
+    """At the edges of the tile, in fours and one by one."""
+    if tile.shared > device.limits.shared or tile.threads > device.limits.invocations:
+        pytest.skip("more than this device has")
+    options = {"tile": tile, "splits": splits}
+    actual, expected = batch(device, m, n, k, transposed, **options)
+    assert_close(actual, expected, "forward", name(tile))
+
+
+@by_kind
+@pytest.mark.parametrize("transposed", ["nn", "tn", "nt", "tt"])
+@pytest.mark.parametrize(
+    "size", [(1, 12, 8), (3, 5, 7), (12, 20, 16), (68, 36, 10), (13, 7, 33)], ids=str
+)
+def test_what_is_chosen(device, kind, size, transposed):
+    """One row and more, in fours and one by one, with ends of k and without."""
+    actual, expected = batch(device, *size, transposed, kind)
+    assert_close(actual, expected, "forward", f"{size} {transposed} {kind}")
+
+
+@by_kind
 @pytest.mark.parametrize("transposed", ["nn", "tn", "nt", "tt"])
 @pytest.mark.parametrize("size", [(70, 67, 301), (33, 37, 66), (65, 34, 64)], ids=str)
-def test_ragged_matrices_are_padded(device, monkeypatch, transposed, size):
+def test_ragged_matrices_are_padded(device, monkeypatch, kind, transposed, size):
     monkeypatch.setattr(products, "PADDED_FROM", 0)
     m, n, k = size
     ta, tb = (letter == "t" for letter in transposed)
@@ -80,13 +106,15 @@ def test_ragged_matrices_are_padded(device, monkeypatch, transposed, size):
         lambda b, x, z: matmul(b, x, z, transpose_a=ta, transpose_b=tb),
         a,
         w,
+        kind=kind,
     )
     expected = (a.T if ta else a).astype(np.float64) @ (w.T if tb else w)
     assert_close(y, expected, "forward", f"{size} {transposed}")
 
 
+@by_kind
 @pytest.mark.parametrize("size", [(1, 5, 40), (4, 64, 33), (9, 31, 300)], ids=str)
-def test_the_epilogue(device, size):
+def test_the_epilogue(device, kind, size):
     """Bias, accumulation, the value before the activation, another's slope."""
     m, n, k = size
     a, w, bias, c, s = (
@@ -107,4 +135,5 @@ def test_the_epilogue(device, size):
     v = 0.5 * (a.astype(np.float64) @ w) + c + bias
     t = np.tanh(np.sqrt(2 / np.pi) * (v + 0.044715 * v**3))
     expected = 0.5 * v * (1 + t) * (s > 0)
-    assert_close(run(device, build, a, w, bias, c, s), expected, "forward", str(size))
+    actual = run(device, build, a, w, bias, c, s, kind=kind)
+    assert_close(actual, expected, "forward", str(size))

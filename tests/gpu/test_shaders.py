@@ -4,6 +4,7 @@ Programs are built for all examples and sizes of all layers, for a small and a l
 GPU, in both stored types, and for training with every loss and optimizer.
 """
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -46,6 +47,7 @@ BUILT = [
     (MultiHeadAttention(64, 4), (2048, 64), 1),
     (MultiHeadAttention(64, 4, causal=True), (2048, 64), 1),
 ]
+INCLUDED = re.compile(r"^//: include (\w+)$", re.MULTILINE)
 PODS = {"scan", "transpose"}  # no layer uses them
 
 
@@ -119,5 +121,7 @@ def test_every_pipeline_compiles(adapter, name, stored):
 def test_every_shader_is_used():
     used = {row.shader for name in DEVICES for row in pipelines(DEVICES[name], "f32")}
     files = {path.stem for path in shaders.folder().glob("*.wgsl")}
-    parts = {name for name in files if "@compute" not in shaders.raw(name)}
+    texts = {name: shaders.raw(name) for name in files}
+    parts = {name for name in files if "@compute" not in texts[name]}
+    parts |= {part for text in texts.values() for part in INCLUDED.findall(text)}
     assert files - parts - PODS <= used

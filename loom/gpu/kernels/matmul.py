@@ -1,16 +1,16 @@
 """Matrix products: which kernel of shaders/matmul.wgsl, which tile, how many splits.
 
 A product of few rows goes to `rows`, all others to `tiled` in a tile of tiles.py; where
-unrolled text takes seconds to compile, all go to `plain`. Where the tiles of a long sum
-are too few for the device, they split along k and `combine` adds the parts, always in
-the same order.
+a processor plays the GPU, all go to `alone`. Where the tiles of a long sum are too few
+for the device, they split along k and `combine` adds the parts, always in the same
+order.
 """
 
 from dataclasses import dataclass
 from math import prod
 
 from loom.activations import activation as row_of
-from loom.gpu.kernels.tiles import Tile, choose, round_up, slow_compiler
+from loom.gpu.kernels.tiles import Tile, choose, round_up
 from loom.gpu.program import Tensor
 
 LINEAR, NONE = 5, 255
@@ -189,23 +189,20 @@ def product(
     if not m * n * outer * inner:
         return
     free = tile is None and splits == 0
-    plain = free and slow_compiler(b.limits)
+    alone = free and b.limits.software
     vec = _in_fours(a, k, transpose_a) and _in_fours(w, k, not transpose_b)
-    vec = vec and not plain
-    if not vec and not plain and batch == (1, 1) and m * n * k >= PADDED_FROM:
+    if not vec and batch == (1, 1) and m * n * k >= PADDED_FROM:
         a = _padded(b, a, (k, m) if transpose_a else (m, k))
         w = _padded(b, w, (n, k) if transpose_b else (k, n))
         vec = True
-    few = free and not plain and few_rows(m, n, k, transpose_a)
-    if plain:
+    few = free and not alone and few_rows(m, n, k, transpose_a)
+    if alone or few:
         splits = 1
-    elif not few:
+    else:
         way = (1 if transpose_b else 0) if vec else 2
         chosen = choose(b.limits, m, n, k, outer * inner, way)
         tile = tile or chosen[0]
         splits = splits or chosen[1]
-    else:
-        splits = 1
     wide = {"WIDE": True} if y.tensor.dtype == "f32" and b.stored == "f16" else {}
     kind = {"TA": transpose_a, "TB": transpose_b, "VEC": vec}
     kind["VEC_Y"] = n % 4 == 0 and all(step % 4 == 0 for step in y.steps)
@@ -224,8 +221,11 @@ def product(
         return [*rows, epilogue.alpha, epilogue.beta]
 
     tail = {"bias": epilogue.bias, "saved": epilogue.saved}
-    if plain:
-        groups, entry, overrides = -(-m // 4) * -(-n // 4), "plain", {}
+    if alone:
+        rows = 8 if m > 4 else 4 if m > 1 or transpose_a else 1
+        groups = -(-m // rows) * -(-n // 4)
+        entry, overrides = "alone", {"ALONE": True, "TM": rows}
+        overrides |= {"WHOLE": True} if k % 4 == 0 else {}
     elif few:
         rows = 1 if m == 1 else 8
         groups = -(-m // rows) * -(-n // 32)
@@ -234,7 +234,7 @@ def product(
         groups = tile.count(m, n)
         entry, overrides = "tiled", tile.overrides()
     if splits == 1:
-        blocks = -(-groups // 64) if plain else groups
+        blocks = -(-groups // 8) if alone else groups
         # A dimension of the grid has a limit, also that of the batch.
         most = max(b.limits.groups // inner, 1) * inner
         for start in range(0, outer * inner, most):
