@@ -4,7 +4,8 @@
 //   bindings:       0 x (N) f32; 1 w (V, D) stored; 2 y (N, D) stored
 //   grid:           ceil(N D / 256) groups of 256, spread over x and y
 // Entry `backward`  dw[v] = sum of dy[i] over the places where x[i] = v, in their order
-//   bindings:       0 x (N) f32; 1 dy (N, D) stored; 2 dw (V, D) f32
+//   bindings:       0 x (N) f32; 1 dy (N, D) stored; 2 dw (V, D) f32, or as stored with
+//                   the override NARROW
 //   grid:           (V ceil(D / 256)) groups of 256, spread over x and y
 // params:           N, V, D
 //
@@ -12,6 +13,14 @@
 // one of them is its own: no atomics, so the sums are the same in every run.
 
 //: include grid
+
+override NARROW: bool = false;
+
+//: if NARROW
+alias Out = stored;
+//: else
+alias Out = f32;
+//: end
 
 struct Params {
   ids: u32,
@@ -26,7 +35,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> y: array<stored>;
 
 @group(0) @binding(1) var<storage, read> dy: array<stored>;
-@group(0) @binding(2) var<storage, read_write> dw: array<f32>;
+@group(0) @binding(2) var<storage, read_write> dw: array<Out>;
 
 @compute @workgroup_size(256)
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
@@ -80,6 +89,6 @@ fn backward(@builtin(workgroup_id) group: vec3u,
     workgroupBarrier();
   }
   if (column < p.columns) {
-    dw[id * p.columns + column] = sum;
+    dw[id * p.columns + column] = Out(sum);
   }
 }

@@ -2,27 +2,31 @@
 //
 // Entry `norm`     of each 4,096 gradients: the greatest size m, and sum (g / m)^2, so
 //                  that no square overflows; -1 for the sum where one is not finite
-//   bindings:      0 g (n) f32; 1 parts (all groups of all arenas) vec2f
+//   bindings:      0 g (n); 1 parts (all groups of all arenas) vec2f
 //   params:        n, first part of this arena
 //   grid:          ceil(n / 4096) groups of 256, spread over x and y
 // Entry `decide`   from all parts: the loss, the norm, whether the step counts, the
 //                  factor for the gradients, the bias corrections, the loss scale
 //   bindings:      0 losses (l) vec2f; 1 norms (k) vec2f; 2 control
 //   params:        l, k, clip (0: none), beta1, beta2, 1 - beta1, 1 - beta2
-//   overrides:     SCALED: halves; a step that overflows is left out, the scale halved
+//   overrides:     SCALED: a step that overflows is left out, the scale halved
 //   grid:          one group of 256
 // Entry `sgd`      g += decay w; m = momentum m + g; w -= rate m
 // Entry `adam`     see optimizers.py, whose formulas these are
-//   bindings:      0 g (n) f32; 1 control; 2 w (n) f32; 3 m (n) f32; 4 v (n) f32;
-//                  5 half (n) stored; dummies where the overrides say not to use them
-//   params:        n / 4, momentum, decay, 1 - beta1, beta2, 1 - beta2, epsilon
-//   overrides:     MOMENTUM, NESTEROV, DECAY, DECOUPLED, SCALED: there is a copy in halves
+//   bindings:      0 g (n); 1 control; 2 w (n); 3 m (n); 4 v (n); 5 the weights' rest;
+//                  dummies where the overrides say not to use them
+//   params:        n / 4, momentum, decay, 1 - beta1, beta2, 1 - beta2, epsilon, arena
+//   overrides:     MOMENTUM, NESTEROV, DECAY, DECOUPLED
 //   grid:          ceil(n / 4 / 256) groups of 256, spread over x and y
+// Override SCALED  halves are stored: g in halves, w, m and v as in packed.wgsl, rounded
+//                  by words of (seed, step, arena); else all are f32
 
 //: include grid
 //: include step
 //: include finite
 //: include control
+//: include philox
+//: include packed
 
 override MOMENTUM: bool = false;
 override NESTEROV: bool = false;
@@ -33,6 +37,7 @@ override SCALED: bool = false;
 const GROWTH: u32 = 2000u;     // good steps after which the scale is tried twice as large
 const LARGEST: f32 = 16777216.0;
 const SMALLEST: f32 = 0.00001;
+const PURPOSE: u32 = 4u;       // of the random words, packed.py's NOISE
 
 struct NormParams {
   count: u32,
@@ -57,25 +62,40 @@ struct UpdateParams {
   beta2: f32,
   rest2: f32,
   epsilon: f32,
+  arena: u32,
 }
 
 @group(0) @binding(8) var<uniform> norm_p: NormParams;
 @group(0) @binding(8) var<uniform> decide_p: DecideParams;
 @group(0) @binding(8) var<uniform> p: UpdateParams;
 
-@group(0) @binding(0) var<storage, read> gradient: array<f32>;
+//: if SCALED
+alias Gradient = stored;
+alias Gradient4 = stored4;
+//: else
+alias Gradient = f32;
+alias Gradient4 = vec4f;
+//: end
+@group(0) @binding(0) var<storage, read> gradient: array<Gradient>;
 @group(0) @binding(1) var<storage, read_write> norm_parts: array<vec2f>;
 
 @group(0) @binding(0) var<storage, read> losses: array<vec2f>;
 @group(0) @binding(1) var<storage, read> norms: array<vec2f>;
 @group(0) @binding(2) var<storage, read_write> decided: Control;
 
-@group(0) @binding(0) var<storage, read> g4: array<vec4f>;
+@group(0) @binding(0) var<storage, read> g4: array<Gradient4>;
 @group(0) @binding(1) var<storage, read> control: Control;
+//: if SCALED
+@group(0) @binding(2) var<storage, read_write> halves: array<vec2u>;
+@group(0) @binding(3) var<storage, read_write> momenta: array<vec2u>;
+@group(0) @binding(3) var<storage, read_write> firsts: array<u32>;
+@group(0) @binding(4) var<storage, read_write> seconds: array<vec2u>;
+@group(0) @binding(5) var<storage, read_write> rests: array<vec2u>;
+//: else
 @group(0) @binding(2) var<storage, read_write> w: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> m: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> v: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> half: array<stored4>;
+//: end
 
 var<workgroup> pairs: array<vec2f, 256>;
 
@@ -132,8 +152,9 @@ fn norm(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var k = 0u; k < 16u; k++) {
     let i = start + k * 256u + thread;
     if (i < norm_p.count) {
-      let g = gradient[i];
-      good = good && is_finite(g);
+      let g = f32(gradient[i]);
+      // The largest half may be one that did not fit.
+      good = good && is_finite(g) && (!SCALED || abs(g) < 65504.0);
       high = max(high, abs(g));
     }
   }
@@ -142,7 +163,7 @@ fn norm(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     for (var k = 0u; k < 16u; k++) {
       let i = start + k * 256u + thread;
       if (i < norm_p.count) {
-        let g = gradient[i] / high;
+        let g = f32(gradient[i]) / high;
         sum += g * g;
       }
     }
@@ -214,11 +235,68 @@ fn decide(@builtin(local_invocation_index) thread: u32) {
   }
 }
 
-fn write_half(i: u32) {
-  if (SCALED) {
-    half[i] = stored4(w[i]);
-  }
+// How values are kept, four a thread.
+//: if SCALED
+fn noise(i: u32) -> vec4u {
+  return philox(vec2u(step.seed_low, step.seed_high),
+                vec4u(i, step.number, p.arena, PURPOSE));
 }
+
+fn weight(i: u32) -> vec4f {
+  return joined_weight(halves[i], rests[i]);
+}
+
+fn keep_weight(i: u32, value: vec4f) {
+  let words = split_weight(value);
+  halves[i] = words[0];
+  rests[i] = words[1];
+}
+
+fn momentum(i: u32) -> vec4f {
+  return joined_momentum(momenta[i]);
+}
+
+fn keep_momentum(i: u32, value: vec4f) {
+  momenta[i] = split_momentum(value, noise(i));
+}
+
+fn moments(i: u32) -> array<vec4f, 2> {
+  let second = joined_second(seconds[i]);
+  return array<vec4f, 2>(joined_first(firsts[i], sqrt(second)), second);
+}
+
+fn keep_moments(i: u32, first: vec4f, second: vec4f) {
+  let drawn = noise(i);
+  let code = split_second(second, drawn);
+  seconds[i] = code;
+  firsts[i] = split_first(first, sqrt(joined_second(code)), drawn);
+}
+//: else
+fn weight(i: u32) -> vec4f {
+  return w[i];
+}
+
+fn keep_weight(i: u32, value: vec4f) {
+  w[i] = value;
+}
+
+fn momentum(i: u32) -> vec4f {
+  return m[i];
+}
+
+fn keep_momentum(i: u32, value: vec4f) {
+  m[i] = value;
+}
+
+fn moments(i: u32) -> array<vec4f, 2> {
+  return array<vec4f, 2>(m[i], v[i]);
+}
+
+fn keep_moments(i: u32, first: vec4f, second: vec4f) {
+  m[i] = first;
+  v[i] = second;
+}
+//: end
 
 @compute @workgroup_size(256)
 fn sgd(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
@@ -227,21 +305,21 @@ fn sgd(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec
   if (i >= p.count || control.apply == 0u) {
     return;
   }
-  var g = g4[i] * control.factor;
+  var g = vec4f(g4[i]) * control.factor;
+  let value = weight(i);
   if (DECAY) {
-    g += p.decay * w[i];
+    g += p.decay * value;
   }
   if (MOMENTUM) {
-    let moved = p.momentum * m[i] + g;
-    m[i] = moved;
+    let moved = p.momentum * momentum(i) + g;
+    keep_momentum(i, moved);
     if (NESTEROV) {
       g += p.momentum * moved;
     } else {
       g = moved;
     }
   }
-  w[i] -= step.rate * g;
-  write_half(i);
+  keep_weight(i, value - step.rate * g);
 }
 
 @compute @workgroup_size(256)
@@ -251,18 +329,17 @@ fn adam(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (i >= p.count || control.apply == 0u) {
     return;
   }
-  var g = g4[i] * control.factor;
-  var value = w[i];
+  var g = vec4f(g4[i]) * control.factor;
+  var value = weight(i);
   if (DECOUPLED) {
     value *= 1.0 - step.rate * p.decay;
   } else if (DECAY) {
     g += p.decay * value;
   }
-  let first = m[i] + p.rest1 * (g - m[i]);
-  let second = p.beta2 * v[i] + p.rest2 * (g * g);
-  m[i] = first;
-  v[i] = second;
+  let before = moments(i);
+  let first = before[0] + p.rest1 * (g - before[0]);
+  let second = p.beta2 * before[1] + p.rest2 * (g * g);
+  keep_moments(i, first, second);
   let root = sqrt(second) / sqrt(control.second) + p.epsilon;
-  w[i] = value - step.rate / control.first * (first / root);
-  write_half(i);
+  keep_weight(i, value - step.rate / control.first * (first / root));
 }

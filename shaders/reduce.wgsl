@@ -9,6 +9,7 @@
 // Grid:      across (ceil(inner / 32), chunks, outer); along ceil(outer * chunks /
 //            (256 / LANES)) workgroups
 // Overrides: LANES; OP 0 sum, 1 least, 2 greatest; WIDE: x is f32 whatever is stored;
+//            NARROW: y is as stored, else f32;
 //            MAP 0 x; 1 (x - mean)^2; 2 x (z - mean) rstd, with mean and rstd of the
 //            channel; 3 as 2, with those of the row; 4 as 3 without mean.
 // Rows:      across, row r of x begins at r * pitch + start: columns of a wider array.
@@ -19,6 +20,7 @@ override LANES: u32 = 64u;
 override OP: u32 = 0u;
 override MAP: u32 = 0u;
 override WIDE: bool = false;
+override NARROW: bool = false;
 
 struct Params {
     outer: u32, middle: u32, inner: u32, chunks: u32, chunk: u32,
@@ -30,11 +32,16 @@ alias In = f32;
 //: else
 alias In = stored;
 //: end
+//: if NARROW
+alias Out = stored;
+//: else
+alias Out = f32;
+//: end
 @group(0) @binding(0) var<storage, read> x: array<In>;
 @group(0) @binding(1) var<storage, read> z: array<stored>;
 @group(0) @binding(2) var<storage, read> mean: array<f32>;
 @group(0) @binding(3) var<storage, read> rstd: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<Out>;
 @group(0) @binding(8) var<uniform> p: Params;
 
 fn value(n: u32) -> f32 {
@@ -103,7 +110,7 @@ fn across(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) 
         if (t < half) { block[t] = together(block[t], block[t + half]); }
     }
     if (t < 32u && column < p.inner) {
-        y[(group.z * p.chunks + group.y) * p.inner + column] = p.scale * block[t];
+        y[(group.z * p.chunks + group.y) * p.inner + column] = Out(p.scale * block[t]);
     }
 }
 
@@ -127,5 +134,5 @@ fn along(
         workgroupBarrier();
         if (t % LANES < half) { block[t] = together(block[t], block[t + half]); }
     }
-    if (t % LANES == 0u && inside) { y[id] = p.scale * block[t]; }
+    if (t % LANES == 0u && inside) { y[id] = Out(p.scale * block[t]); }
 }

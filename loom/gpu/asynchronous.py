@@ -13,7 +13,7 @@ import numpy as np
 
 from loom.errors import ConfigError, DeviceError, known
 from loom.evaluation import CHUNK
-from loom.gpu import browser
+from loom.gpu import browser, packed
 from loom.gpu.kernels.optimize import RING, Control, slots_of, step_block
 from loom.gpu.session import CONTROL_BYTES, DEVICES, Session, split
 from loom.gpu.store import DeviceLost, Store
@@ -124,8 +124,11 @@ class AsyncSession(Session):
         """Arrays of a role as they are on the device, one read an arena."""
         arenas = {}
         for number in sorted({place.arena for place in places.values()}):
-            buffer = self._arena(role, number)
-            arenas[number] = await self.device.read(buffer, 0, buffer.size)
+            parts = [
+                await self.device.read(buffer, 0, buffer.size)
+                for buffer in self._parts(role, number)
+            ]
+            arenas[number] = packed.joined(role, parts, self.stored)
         return split(arenas, places)
 
     async def fetch_control(self) -> Control:

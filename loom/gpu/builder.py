@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from loom.gpu import memory
-from loom.gpu.layout import Layout, Place
+from loom.gpu.layout import Layout, Place, dtype_of
 from loom.gpu.program import (
+    BLOCK,
     ITEM,
     PARAMS,
     STEP,
@@ -23,8 +24,6 @@ from loom.gpu.program import (
     Shape,
     Tensor,
 )
-
-BLOCK = 256  # bytes: offsets of uniform blocks, sizes of buffers
 
 
 class Builder:
@@ -108,23 +107,32 @@ class Builder:
     def weight(self, layer, name: str) -> Tensor:
         """A layer's parameter, as stored."""
         role = "weight" if self.stored == "f32" else "half"
-        return self._arena(role, self.stored, self._weight_place(layer, name))
+        return self._arena(role, self._weight_place(layer, name))
 
     def gradient(self, layer, name: str) -> Tensor:
-        """Where backward writes dL/d(parameter), all of it; always float32."""
-        return self._arena("gradient", "f32", self._weight_place(layer, name))
+        """Where backward writes dL/d(parameter), all of it; float32, but in training as
+        stored: the loss then is scaled for halves."""
+        return self._arena(self._gradient_role, self._weight_place(layer, name))
+
+    def gradients(self) -> list[Tensor]:
+        """The whole buffers of all gradients."""
+        return self.arenas(self._gradient_role)
+
+    @property
+    def _gradient_role(self) -> str:
+        scaled = self.training and self.stored == "f16"
+        return "gradient.half" if scaled else "gradient"
 
     def state(self, layer, name: str) -> Tensor:
         """A layer's saved statistic; always float32."""
         place = self.layout.states[self._index[id(layer)], name]
-        return self._arena("state", "f32", place)
+        return self._arena("state", place)
 
     def arenas(self, role: str) -> list[Tensor]:
-        """The whole buffers of a role ("weight", "gradient", "slot.first", ...)."""
-        dtype = "f16" if role == "half" else "f32"
+        """The whole buffers of a role ("weight", "slot.first", ...; packed.py's)."""
         return [
-            self._arena(role, dtype, Place(i, 0, (n,)))
-            for i, n in enumerate(self.layout.weight_arenas)
+            self._arena(role, Place(i, 0, (n,)))
+            for i, n in enumerate(self.layout.sizes(role))
         ]
 
     def control(self, size: int) -> Tensor:
@@ -146,15 +154,10 @@ class Builder:
     def _weight_place(self, layer, name: str) -> Place:
         return self.layout.weights[self._index[id(layer)], name]
 
-    def _arena(self, role: str, dtype: str, place: Place) -> Tensor:
-        states = role == "state"
-        sizes = self.layout.state_arenas if states else self.layout.weight_arenas
-        buffer = self._buffer(
-            f"{role}.{place.arena}",
-            sizes[place.arena] * ITEM[dtype],
-            role.partition(".")[0],
-        )
-        return Tensor(buffer, place.shape, dtype, place.offset)
+    def _arena(self, role: str, place: Place) -> Tensor:
+        row = self.layout.buffer(role, place.arena)
+        buffer = self._buffers.setdefault(row.name, row)
+        return Tensor(buffer, place.shape, dtype_of(role), place.offset)
 
     def _buffer(self, name: str, nbytes: int, role: str) -> Buffer:
         if name not in self._buffers:

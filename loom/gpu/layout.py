@@ -10,9 +10,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import prod
 
-from loom.gpu.program import ITEM, Limits, Shape, too_large
+from loom.gpu.packed import TYPES
+from loom.gpu.program import BLOCK, ITEM, Buffer, Limits, Shape, too_large
 
 ALIGN = 128  # elements: 256 bytes also where they are stored as halves
+
+
+def dtype_of(role: str) -> str:
+    """The type of the values in arenas of a role."""
+    return TYPES.get(role, "f32")
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,16 @@ class Layout:
             for name, value in layer.state.items():
                 place = self._add(self.state_arenas, value.shape, where, index, name)
                 self.states[index, name] = place
+
+    def sizes(self, role: str) -> list[int]:
+        """Elements of each arena of a role ("weight", "state", "slot.first", ...)."""
+        return self.state_arenas if role == "state" else self.weight_arenas
+
+    def buffer(self, role: str, number: int) -> Buffer:
+        """An arena; its values are float32 or as packed.TYPES says."""
+        nbytes = self.sizes(role)[number] * ITEM[dtype_of(role)]
+        nbytes = -(-nbytes // BLOCK) * BLOCK
+        return Buffer(f"{role}.{number}", nbytes, role.partition(".")[0])
 
     def _add(self, arenas: list[int], shape: Shape, where, index, name) -> Place:
         size = -(-max(prod(shape), 1) // ALIGN) * ALIGN

@@ -17,7 +17,8 @@ Shape = tuple[int, ...]
 VERSION = 1
 PARAMS, STEP = 8, 9  # binding numbers of the constant block and the step block
 STEP_BYTES = 64
-ITEM = {"f32": 4, "f16": 2, "u32": 4}
+BLOCK = 256  # bytes: offsets of uniform blocks, sizes of buffers
+ITEM = {"f32": 4, "f16": 2, "u32": 4, "u16": 2, "u8": 1}
 PASSES = ("forward", "loss", "backward", "clip", "update")
 
 # Persistent: kept by name for the network, shared by its programs. Host: of one

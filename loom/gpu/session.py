@@ -11,15 +11,17 @@ from typing import Any
 import numpy as np
 
 from loom.errors import ConfigError, DeviceError, ShapeError, known
+from loom.gpu import packed
 from loom.gpu.kernels.optimize import RING, WORDS, Control, step_block
-from loom.gpu.layout import Layout, Place
+from loom.gpu.layout import Layout, Place, dtype_of
 from loom.gpu.lower import lower
 from loom.gpu.mirror import Mirror
-from loom.gpu.program import ITEM, Buffer, Program
+from loom.gpu.program import Buffer, Program
 from loom.gpu.store import DeviceLost, Store
 
 Array = np.ndarray
 KEPT = 8  # programs of a session: batch shapes and modes
+DTYPES = {"f32": np.float32, "f16": np.float16, "u16": np.uint16, "u8": np.uint8}
 CONTROL_BYTES = 4 * (WORDS + RING)
 FORWARD, OUTPUT = ("forward",), ("y",)
 ASSESS = ("forward", "loss")
@@ -289,12 +291,21 @@ class Session:
                 f"{array.shape}."
             )
         values = np.ascontiguousarray(array, np.float32).reshape(-1)
-        if role == "state" or self._masters:
-            buffer = self._arena(role, place.arena)
-            self.device.write(buffer, place.offset * 4, values)
-        if role == "weight" and self.stored == "f16":
-            half = self._arena("half", place.arena)
-            self.device.write(half, place.offset * 2, _halves(values))
+        if role == "state" or self.stored == "f32":
+            self._write(role, place, values)
+        elif self._masters:
+            half, rest = packed.split_weight(values)
+            self._write("half", place, half)
+            self._write("weight.rest", place, rest)
+        else:
+            self._write("half", place, packed.halves(values))
+
+    def _write(self, role: str, place: Place, values: Array) -> None:
+        at = place.offset * values.itemsize
+        if values.nbytes % 4:  # whole words are written; what follows is no value
+            values = np.append(values, np.zeros(3, values.dtype))
+            values = values[: len(values) // 4 * 4]
+        self.device.write(self._arena(role, place.arena), at, values)
 
     def _fetch(self) -> dict[tuple[int, str], Array]:
         return self._arrays("weight", self.layout.weights) | self._arrays(
@@ -305,14 +316,22 @@ class Session:
         """Arrays of a role as they are on the device, one read an arena."""
         arenas = {}
         for number in sorted({place.arena for place in places.values()}):
-            buffer = self._arena(role, number)
-            arenas[number] = self.device.read(buffer, 0, buffer.size)
+            parts = [
+                self.device.read(buffer, 0, buffer.size)
+                for buffer in self._parts(role, number)
+            ]
+            arenas[number] = packed.joined(role, parts, self.stored)
         return split(arenas, places)
 
+    def _parts(self, role: str, number: int) -> list:
+        """The buffers that an arena's values are kept in."""
+        roles = packed.parts_of(role, self.stored)
+        return [self._arena(row, number) for row in roles]
+
     def read_arena(self, role: str, number: int) -> Array:
-        """A whole arena as float32."""
+        """A whole arena as it is kept."""
         buffer = self._arena(role, number)
-        return self.device.read(buffer, 0, buffer.size).view(np.float32)
+        return self.device.read(buffer, 0, buffer.size).view(DTYPES[dtype_of(role)])
 
     def write_arena(self, role: str, number: int, values: Array) -> None:
         """Set a whole arena."""
@@ -328,12 +347,19 @@ class Session:
         """The control words, after all steps so far."""
         return Control.from_bytes(self.device.read(self._control(), 0, CONTROL_BYTES))
 
-    def send_slot(self, name: str, key: tuple[int, str], array: Array) -> None:
-        """Set an array of the optimizer's, of the parameter (layer index, name)."""
+    def send_slots(self, key: tuple[int, str], slots: dict[str, Array]) -> None:
+        """Set the optimizer's arrays, by name, of the parameter (layer index, name)."""
         place = self.layout.weights[key]
-        values = np.ascontiguousarray(array, np.float32).reshape(-1)
-        buffer = self._arena(f"slot.{name}", place.arena)
-        self.device.write(buffer, place.offset * 4, values)
+        flat = {
+            name: np.ascontiguousarray(array, np.float32).reshape(-1)
+            for name, array in slots.items()
+        }
+        if self.stored == "f16":
+            codes = packed.split_slots(flat)
+        else:
+            codes = {f"slot.{name}": values for name, values in flat.items()}
+        for role, values in codes.items():
+            self._write(role, place, values)
 
     def slots(self, name: str) -> dict[tuple[int, str], Array]:
         """The optimizer's arrays of a name."""
@@ -345,18 +371,14 @@ class Session:
 
     def _arena(self, role: str, number: int):
         """The buffer of an arena, made where no program has it yet."""
-        layout = self.layout
-        sizes = layout.state_arenas if role == "state" else layout.weight_arenas
-        item = ITEM["f16" if role == "half" else "f32"]
-        row = Buffer(f"{role}.{number}", sizes[number] * item, role.partition(".")[0])
-        return self.store.get(row)
+        return self.store.get(self.layout.buffer(role, number))
 
 
 def split(arenas: dict[int, Array], places: dict) -> dict[tuple[int, str], Array]:
-    """Views of arrays by their places in arenas, which are bytes."""
+    """Views of arrays by their places in arenas."""
     out = {}
     for key, place in places.items():
-        values = arenas[place.arena].view(np.float32)
+        values = arenas[place.arena]
         found = values[place.offset : place.offset + prod(place.shape)]
         out[key] = found.reshape(place.shape)
     return out
@@ -390,8 +412,3 @@ def stored_type(precision: str, device) -> str:
             f"{device.info['device']!r} does not have. Use 'auto' or 'f32'."
         )
     return "f16"
-
-
-def _halves(values: Array) -> Array:
-    """As float16; what is too large becomes the largest half."""
-    return np.clip(values, -65504, 65504).astype(np.float16)

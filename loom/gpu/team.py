@@ -78,11 +78,11 @@ class Team(Session):
         for row in self.others:
             row.write_control(control)
 
-    def send_slot(self, name: str, at: tuple[int, str], array: Array) -> None:
+    def send_slots(self, at: tuple[int, str], slots: dict[str, Array]) -> None:
         """To every device."""
-        super().send_slot(name, at, array)
+        super().send_slots(at, slots)
         for row in self.others:
-            row.send_slot(name, at, array)
+            row.send_slots(at, slots)
 
 
 class Follower(Session):
@@ -135,11 +135,15 @@ class TeamEngine(DeviceEngine):
                 program.run(("forward", "loss", "backward"))
         busy = [row for row in shares if row[1].start < row[1].stop]
         loss = sum(row[2].read("losses").sum(axis=0) for row in busy).reshape(1, 2)
+        role = "gradient.half" if team.stored == "f16" else "gradient"
         for number in range(len(team.layout.weight_arenas)):
-            parts = [row[0].read_arena("gradient", number) for row in busy]
-            total = np.sum(parts, axis=0) if len(parts) > 1 else parts[0]
+            parts = [row[0].read_arena(role, number) for row in busy]
+            total = parts[0]
+            if len(parts) > 1:
+                with np.errstate(over="ignore"):  # infinite halves: no step is made
+                    total = np.sum(parts, 0, np.float32).astype(total.dtype)
             for row in sessions:
-                row.write_arena("gradient", number, total)
+                row.write_arena(role, number, total)
         for _, _, program in shares:
             program.write("loss", loss)
             program.run(("clip", "update"))

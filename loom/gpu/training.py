@@ -80,9 +80,9 @@ class DeviceEngine:
             next_scale=self._scale,
         )
         self.session.write_control(control)
-        for number, name in enumerate(slots_of(config)):
-            for key, arrays in optimizer.state.items():
-                self.session.send_slot(name, key, arrays[number])
+        for key, arrays in optimizer.state.items():
+            slots = dict(zip(slots_of(config), arrays, strict=True))
+            self.session.send_slots(key, slots)
         self._synced = perf_counter()
 
     def _recover(self) -> None:

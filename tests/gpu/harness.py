@@ -118,15 +118,21 @@ def on_device(device, layer, training, x, sources, dy, stored="f32"):
         names = tuple(program.outputs)
         values = loaded.run(["forward", "backward"], names)
         out = dict(zip(names, values, strict=True))
-        for places, label in ((layout.weights, "gradient"), (layout.states, "state")):
+        halves = stored == "f16" and training
+        for places, label, role, dtype in (
+            (layout.weights, "d", "gradient", np.float32),
+            (layout.weights, "d", "gradient.half", np.float16),
+            (layout.states, "state", "state", np.float32),
+        ):
             for (_, name), place in places.items():
-                buffer = store.buffers.get(f"{label}.{place.arena}")
+                buffer = store.buffers.get(f"{role}.{place.arena}")
                 if buffer is None:
                     continue
-                size = int(np.prod(place.shape)) * 4
-                data = device.read(buffer, place.offset * 4, size).view(np.float32)
-                key = f"{'d' if label == 'gradient' else 'state'} {name}"
-                out[key] = data.reshape(place.shape)
+                assert role != ("gradient" if halves else "gradient.half")
+                item = np.dtype(dtype).itemsize
+                size = int(np.prod(place.shape)) * item
+                data = device.read(buffer, place.offset * item, size).view(dtype)
+                out[f"{label} {name}"] = data.astype(np.float32).reshape(place.shape)
         return out
     finally:
         loaded.close()

@@ -123,7 +123,9 @@ def _weights(b, dv: Tensor, x: Tensor, sizes: Sizes, dweight: Tensor) -> None:
     splits = max(1, min(512 // groups, k // 256, 256))
     k_split = round_up(round_up(k, splits) // splits, tile.bk)
     splits = -(-k // k_split)
-    part = dweight if splits == 1 else b.scratch((splits, f, n))
+    # The kernel writes sums in float32; as halves `combine` writes them.
+    direct = splits == 1 and dweight.dtype == "f32"
+    part = dweight if direct else b.scratch((splits, f, n))
     _run(
         b,
         (f, n, k),
@@ -134,7 +136,7 @@ def _weights(b, dv: Tensor, x: Tensor, sizes: Sizes, dweight: Tensor) -> None:
         tile=tile,
         splits=(splits, k_split),
     )
-    if splits > 1:
+    if not direct:
         combine(b, part, Operand(dweight, n), (f, n), splits, Epilogue())
 
 

@@ -30,4 +30,5 @@ def embedding_backward(b: Builder, dy: Tensor, x: Tensor, dw: Tensor) -> None:
         writes=[dw],
         params=[x.size, rows, columns],
         groups=rows * -(-columns // THREADS),
+        overrides={"NARROW": True} if dw.dtype == "f16" else {},
     )

@@ -8,11 +8,11 @@ from loom.gpu.program import ITEM, Tensor
 THREADS = 256
 
 
-def cast(b: Builder, x: Tensor, dtype: str) -> Tensor:
-    """x as "f32" or "f16"; x itself where it is that already."""
+def cast(b: Builder, x: Tensor, dtype: str, out: Tensor | None = None) -> Tensor:
+    """x as "f32" or "f16", in `out` if given; x itself where it is that already."""
     if x.dtype == dtype:
         return x
-    y = b.tensor(x.shape, dtype)
+    y = b.tensor(x.shape, dtype) if out is None else out
     _dispatch(b, "narrow" if dtype == "f16" else "widen", [x], y, x.size)
     return y
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from loom.gpu.kernels.move import cast
 from loom.gpu.kernels.reduce import (
     CHANNEL_PRODUCTS,
     ROW_PRODUCTS,
@@ -170,15 +171,19 @@ def batch_norm_backward(
     """dx; dweight and dbias are written."""
     x, c = cache.x, weight.size
     kind = {"what": CHANNEL_PRODUCTS, "others": (x, cache.mean, cache.rstd)}
-    channel_sum(b, dy, c, dweight, run=_run(x), **kind)
-    channel_sum(b, dy, c, dbias, run=_run(x))
+    # dx needs the sums in float32, also where the gradients are kept in halves.
+    sums = [b.scratch((c,)) if t.dtype != "f32" else t for t in (dweight, dbias)]
+    channel_sum(b, dy, c, sums[0], run=_run(x), **kind)
+    channel_sum(b, dy, c, sums[1], run=_run(x))
+    for exact, out in zip(sums, (dweight, dbias), strict=True):
+        cast(b, exact, out.dtype, out)
     if not need_dx:
         return None
     dx = b.tensor(x.shape)
     b.dispatch(
         "norm",
         "apply_backward",
-        reads=[x, weight, dy, cache.mean, cache.rstd, dweight, dbias],
+        reads=[x, weight, dy, cache.mean, cache.rstd, *sums],
         writes=[dx],
         params=[x.size, c, 0, _run(x), 0.0, 0.0, float(x.size // c)],
         groups=-(-x.size // 256),

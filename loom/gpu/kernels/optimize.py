@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
+from loom.gpu import packed
 from loom.gpu.builder import Builder
 from loom.gpu.kernels import move
 from loom.gpu.program import Tensor
@@ -102,7 +103,7 @@ def slots_of(config) -> tuple[str, ...]:
 
 def norm(b: Builder) -> Tensor:
     """Parts whose union is the norm of all gradients."""
-    arenas = b.arenas("gradient")
+    arenas, scaled = b.gradients(), b.stored == "f16"
     counts = [-(-t.size // PART) for t in arenas]
     parts = b.scratch((max(sum(counts), 1), 2), "norm")
     if not arenas:
@@ -116,6 +117,7 @@ def norm(b: Builder) -> Tensor:
             writes=[parts],
             params=[t.size, first],
             groups=count,
+            overrides={"SCALED": scaled},
         )
         first += count
     return parts
@@ -149,23 +151,22 @@ def update(b: Builder, config) -> None:
     adam = config.optimizer != "sgd"
     scaled = b.stored == "f16"
     names = slots_of(config)
-    slots = [b.arenas(f"slot.{name}") for name in names]
-    halves = b.arenas("half") if scaled else []
     decay = config.weight_decay > 0
     overrides = {"SCALED": scaled, "DECAY": decay}
     if adam:
         overrides["DECOUPLED"] = decay and config.optimizer == "adamw"
     else:
         overrides |= {"MOMENTUM": bool(names), "NESTEROV": config.nesterov}
-    weights, gradients = b.arenas("weight"), b.arenas("gradient")
-    for i, (w, g) in enumerate(zip(weights, gradients, strict=True)):
+    first, *rest = (b.arenas(role) for role in packed.parts_of("weight", b.stored))
+    slots = [b.arenas(packed.parts_of(f"slot.{n}", b.stored)[0]) for n in names]
+    for i, (w, g) in enumerate(zip(first, b.gradients(), strict=True)):
         states = [slot[i] for slot in slots] + [None] * (2 - len(slots))
         count = w.size // WIDTH
         b.dispatch(
             "optimize",
             "adam" if adam else "sgd",
             reads=[g, control(b)],
-            writes=[w, *states, halves[i] if scaled else None],
+            writes=[w, *states, *(row[i] for row in rest)],
             params=[
                 count,
                 float(config.momentum),
@@ -174,6 +175,7 @@ def update(b: Builder, config) -> None:
                 float(config.beta2),
                 1 - config.beta2,
                 float(config.epsilon),
+                i,
             ],
             groups=-(-count // THREADS),
             overrides=overrides,

@@ -101,6 +101,7 @@ def mapped(
     overrides = {"OP": OPERATIONS[operation], "MAP": what}
     if x.dtype == "f32" and b.stored == "f16":
         overrides["WIDE"] = True
+    overrides["NARROW"] = target.dtype == "f16"
     if inner == 1 and not wide:
         lanes = 8 if chunk <= 64 else 64 if chunk <= 1024 else 256
         overrides["LANES"] = lanes
