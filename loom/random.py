@@ -17,7 +17,7 @@ _LOW, _SHIFT = np.uint64(0xFFFFFFFF), np.uint64(32)
 _PART = 1 << 14  # blocks at a time: their temporaries stay in the cache
 
 # Purposes keep streams of one seed apart: the last counter word.
-INITIALISE, SHUFFLE, DROPOUT, DATA = 0, 1, 2, 3
+INITIALISE, SHUFFLE, DROPOUT, DATA, ROUNDING = 0, 1, 2, 3, 4
 
 
 def philox(key: tuple[int, int], c0, c1, c2, c3) -> tuple[np.ndarray, ...]:

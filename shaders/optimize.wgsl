@@ -15,7 +15,8 @@
 // Entry `adam`     see optimizers.py, whose formulas these are
 //   bindings:      0 g (n); 1 control; 2 w (n); 3 m (n); 4 v (n); 5 the weights' rest;
 //                  dummies where the overrides say not to use them
-//   params:        n / 4, momentum, decay, 1 - beta1, beta2, 1 - beta2, epsilon, arena
+//   params:        n / 4, momentum, decay, 1 - beta1, beta2, 1 - beta2, epsilon, arena,
+//                  purpose (of random words, loom/random.py)
 //   overrides:     MOMENTUM, NESTEROV, DECAY, DECOUPLED
 //   grid:          ceil(n / 4 / 256) groups of 256, spread over x and y
 // Override SCALED  halves are stored: g in halves, w, m and v as in packed.wgsl, rounded
@@ -37,7 +38,6 @@ override SCALED: bool = false;
 const GROWTH: u32 = 2000u;     // good steps after which the scale is tried twice as large
 const LARGEST: f32 = 16777216.0;
 const SMALLEST: f32 = 0.00001;
-const PURPOSE: u32 = 4u;       // of the random words, packed.py's NOISE
 
 struct NormParams {
   count: u32,
@@ -62,7 +62,8 @@ struct UpdateParams {
   beta2: f32,
   rest2: f32,
   epsilon: f32,
-  arena: u32,
+  arena: u32,    // and purpose: of the random words
+  purpose: u32,
 }
 
 @group(0) @binding(8) var<uniform> norm_p: NormParams;
@@ -239,7 +240,7 @@ fn decide(@builtin(local_invocation_index) thread: u32) {
 //: if SCALED
 fn noise(i: u32) -> vec4u {
   return philox(vec2u(step.seed_low, step.seed_high),
-                vec4u(i, step.number, p.arena, PURPOSE));
+                vec4u(i, step.number, p.arena, p.purpose));
 }
 
 fn weight(i: u32) -> vec4f {

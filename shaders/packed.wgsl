@@ -65,7 +65,7 @@ fn joined_first(code: u32, root: vec4f) -> vec4f {
 fn split_first(m: vec4f, root: vec4f, noise: vec4u) -> u32 {
   let some = root > vec4f(0.0);
   let ratio = select(vec4f(0.0), abs(m) / select(vec4f(1.0), root, some), some);
-  // Other bits of the noise than the second moment's.
+  // Bits of the noise that the second moment does not take.
   let own = (noise >> vec4u(15u)) << vec4u(3u);
   let leading = rounded(bitcast<vec4u>(ratio), own, 20u);
   let size = clamp(leading, vec4u(928u), vec4u(1055u)) - 928u;
@@ -79,5 +79,5 @@ fn joined_momentum(code: vec2u) -> vec4f {
 }
 
 fn split_momentum(m: vec4f, noise: vec4u) -> vec2u {
-  return words_of(rounded(bitcast<vec4u>(m), noise, 16u));
+  return words_of(rounded(bitcast<vec4u>(m), noise >> vec4u(16u), 16u));
 }

@@ -19,14 +19,13 @@ that a mean is kept that steps below half a unit would never move (Gupta et al. 
     |h| >= 2^-14    the difference of their bits as float32
     else            2^39 |w| - 2^39 |h|, rounded
 
-shaders/packed.wgsl is the same on the device; here values are rounded to the nearest,
-so that what was read comes back as the same bits.
+shaders/packed.wgsl is the same on the device. Sent from Python, values are rounded to
+the nearest, so that what was read from there comes back as the same bits.
 """
 
 import numpy as np
 
 Array = np.ndarray
-NOISE = 4  # purpose of the random words (random.py), a block a four of parameters
 
 # Types of the arenas that are not float32 (layout.py), by role.
 TYPES = {
@@ -44,6 +43,7 @@ PARTS = {
     "slot.second": ("slot.second.short",),
     "slot.momentum": ("slot.momentum.short",),
 }
+NEAREST = 0x80004000  # a half of the last unit, in all bits of noise that are taken
 _SECOND, _RATIO, _MOMENTUM = 15, 20, 16  # bits of a float32 that go
 _LEAST, _MOST = 928, 1055  # a ratio's leading bits: 2^-11, which stands for 0, and 30
 
@@ -71,18 +71,23 @@ def joined(role: str, parts: list[Array], stored: str) -> Array:
     return bits.astype(np.uint32).view(np.float32) * np.sqrt(second)
 
 
-def split_slots(slots: dict[str, Array]) -> dict[str, Array]:
-    """An optimizer's arrays, flat float32 by name, as codes by role."""
+def split_slots(slots: dict[str, Array], noise=NEAREST) -> dict[str, Array]:
+    """An optimizer's arrays, flat float32 by name, as codes by role.
+
+    noise: random words, one a value; NEAREST rounds to the nearest.
+    """
+    noise = np.asarray(noise, np.uint32)
     if "momentum" in slots:
-        codes = _short(slots["momentum"], _MOMENTUM).astype(np.uint16)
+        codes = _short(slots["momentum"], noise >> 16, _MOMENTUM).astype(np.uint16)
         return {"slot.momentum.short": codes}
     if not slots:
         return {}
     first = slots["first"]
-    second = _short(slots["second"], _SECOND).astype(np.uint16)
+    second = _short(slots["second"], noise, _SECOND).astype(np.uint16)
     root = np.sqrt(_floats(second, _SECOND))
     ratio = np.divide(np.abs(first), root, out=np.zeros_like(root), where=root > 0)
-    size = np.clip(_short(ratio, _RATIO), _LEAST, _MOST) - _LEAST
+    leading = _short(ratio, noise >> 15 << 3, _RATIO)
+    size = np.clip(leading, _LEAST, _MOST) - _LEAST
     codes = (size | first.view(np.uint32) >> 24 & 0x80).astype(np.uint8)
     return {"slot.first.ratio": codes, "slot.second.short": second}
 
@@ -117,5 +122,5 @@ def _floats(codes: Array, shift: int) -> Array:
     return (codes.astype(np.uint32) << shift).view(np.float32)
 
 
-def _short(values: Array, shift: int) -> Array:
-    return (values.view(np.uint32) + np.uint32(1 << shift - 1)) >> shift
+def _short(values: Array, noise: Array, shift: int) -> Array:
+    return (values.view(np.uint32) + (noise & np.uint32((1 << shift) - 1))) >> shift

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
+from loom import random
 from loom.gpu import packed
 from loom.gpu.builder import Builder
 from loom.gpu.kernels import move
@@ -176,6 +177,7 @@ def update(b: Builder, config) -> None:
                 1 - config.beta2,
                 float(config.epsilon),
                 i,
+                random.ROUNDING,
             ],
             groups=-(-count // THREADS),
             overrides=overrides,
