@@ -185,8 +185,9 @@ class Network(Grid, AsyncMethods):
     def init_gpu(self, precision: str = "f32", devices: str = "one") -> None:
         """Open the GPU that LOOM_GPU chooses (loom.gpu.detector) for this network.
 
-        precision "f16" stores weights and activations in halves, and computes in
-        float32; "auto" does so where the GPU can. devices "all" trains on every GPU of
+        precision "f16" stores weights, activations and training's gradients in halves,
+        and computes in float32 (loom.gpu.packed: what is kept in how many bits);
+        "auto" does so where the GPU can. devices "all" trains on every GPU of
         the machine, each with a share of the batch. Raises DeviceError: no GPU, or one
         that cannot do it, and what to do.
         """
