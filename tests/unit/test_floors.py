@@ -27,6 +27,7 @@ FLOORS = (
         "gpu.builder",
         "gpu.memory",
         "gpu.layout",
+        "gpu.packed",
         "gpu.calls",
         "gpu.expand",
         "gpu.shaders",
