@@ -238,3 +238,14 @@ def test_a_session_does_not_keep_its_network(adapter):
     session = Session(net, adapter)
     del net
     assert session.net is None
+
+
+def test_a_gpu_without_halves_says_so(adapter, monkeypatch):
+    device = native.opened(adapter)
+    monkeypatch.setattr(device, "limits", replace(device.limits, f16=False))
+    net = make()
+    with pytest.raises(DeviceError, match="precision='f16' needs shader-f16"):
+        net.init_gpu(precision="f16")
+    net.init_gpu(precision="auto")
+    assert net.gpu_info()["precision"] == "f32"
+    net.release_gpu()

@@ -5,7 +5,6 @@ import pytest
 
 import loom
 from loom import random
-from loom.errors import DeviceError
 from loom.examples import example
 from loom.gpu import detector, packed, training
 from loom.gpu.builder import Builder
@@ -187,15 +186,3 @@ def test_masters_are_full_although_halves_are_stored(device):
     net.train([(x, t)], TrainingConfig(**settings))
     moved = float(net.layers[0].parameters["weight"][0, 0]) - 1
     assert 0.9 * 200 * rate < moved < 200 * rate
-
-
-def test_a_gpu_without_halves_says_so(device, adapter, monkeypatch):
-    from dataclasses import replace
-
-    monkeypatch.setattr(device, "limits", replace(device.limits, f16=False))
-    net = make()
-    with pytest.raises(DeviceError, match="precision='f16' needs shader-f16"):
-        net.init_gpu(precision="f16")
-    net.init_gpu(precision="auto")
-    assert net.gpu_info()["precision"] == "f32"
-    net.release_gpu()
