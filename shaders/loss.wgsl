@@ -2,13 +2,15 @@
 //
 // Entry `values`   each value by itself: mse, mae, huber, binary_cross_entropy, and
 //                  cross_entropy (y probabilities). CODE: the row of the loss table
-// Entry `softmax_cross_entropy`   a workgroup a row, y logits
+// Entry `softmax_cross_entropy`   THREADS a row, y logits
 //   bindings:      0 y (n) stored; 1 t (n) f32, or a dummy; 2 classes (rows) u32, or a
 //                  dummy; 3 control; 4 dy (n) stored, times the loss scale;
-//                  5 parts (groups) vec2f: loss, and 1.0 where y is no probability
+//                  5 parts (parts) vec2f: loss, and 1.0 where y is no probability
 //   params:        n, rows, columns, number of parts, 1 / values in the mean
-//   overrides:     CODE, CLASSES: targets are class indices
-// Grid:            `values` ceil(n / 1024) groups of 256; else `rows` groups of 64
+//   overrides:     CODE, CLASSES: targets are class indices; THREADS share a part: 1 on a
+//                  processor, where waiting for each other is slow; PART: values of one
+// Grid:            as many groups as parts: ceil(n / PART), or rows; where THREADS is 1
+//                  a group has 8 parts
 //
 // Both are times step.share, the share of the batch's rows that is here.
 
@@ -18,7 +20,10 @@
 
 override CODE: u32 = 0u;
 override CLASSES: bool = false;
+override THREADS: u32 = 256u;
+override PART: u32 = 1024u;
 
+//: include parts
 const CROSS_ENTROPY: u32 = 1u;
 const MAE: u32 = 3u;
 const HUBER: u32 = 4u;
@@ -36,18 +41,23 @@ struct Params {
 @group(0) @binding(8) var<uniform> p: Params;
 
 @group(0) @binding(0) var<storage, read> y: array<stored>;
-@group(0) @binding(1) var<storage, read> t: array<f32>;
+@group(0) @binding(1) var<storage, read> targets: array<f32>;
 @group(0) @binding(2) var<storage, read> classes: array<u32>;
 @group(0) @binding(3) var<storage, read> control: Control;
 @group(0) @binding(4) var<storage, read_write> dy: array<stored>;
 @group(0) @binding(5) var<storage, read_write> parts: array<vec2f>;
 
-var<workgroup> sums: array<vec2f, 256>;
+//: if THREADS > 1u
+var<workgroup> sums: array<vec2f, THREADS>;
+//: end
 
-fn total(value: vec2f, thread: u32, threads: u32) -> vec2f {
+fn total(value: vec2f, thread: u32) -> vec2f {
+  //: if THREADS == 1u
+  return value;
+  //: else
   workgroupBarrier();
   sums[thread] = value;
-  for (var half = threads / 2u; half > 0u; half /= 2u) {
+  for (var half = THREADS / 2u; half > 0u; half /= 2u) {
     workgroupBarrier();
     if (thread < half) {
       sums[thread] += sums[thread + half];
@@ -55,13 +65,30 @@ fn total(value: vec2f, thread: u32, threads: u32) -> vec2f {
   }
   workgroupBarrier();
   return sums[0];
+  //: end
+}
+
+fn greatest(value: f32, thread: u32) -> f32 {
+  //: if THREADS == 1u
+  return value;
+  //: else
+  sums[thread] = vec2f(value);
+  for (var half = THREADS / 2u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (thread < half) {
+      sums[thread] = max(sums[thread], sums[thread + half]);
+    }
+  }
+  workgroupBarrier();
+  return sums[0].x;
+  //: end
 }
 
 fn target_of(i: u32) -> f32 {
   if (CLASSES) {
     return select(0.0, 1.0, classes[i / p.columns] == i % p.columns);
   }
-  return t[i];
+  return targets[i];
 }
 
 fn log1p_minus(v: f32) -> f32 {
@@ -94,68 +121,59 @@ fn value_of(v: f32, wanted: f32) -> vec2f {
   }
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS * PARTS)
 fn values(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
-          @builtin(local_invocation_index) thread: u32) {
-  let part = linear_group(group, groups);
+          @builtin(local_invocation_index) t: u32) {
+  let part = part_of(linear_group(group, groups), t);
+  let thread = t % THREADS;
+  let end = min(part * PART + PART, p.count);
   var sum = vec2f(0.0);
-  for (var k = 0u; k < 4u; k++) {
-    let i = part * 1024u + k * 256u + thread;
-    if (i < p.count) {
-      let v = f32(y[i]);
-      let pair = value_of(v, target_of(i)) * (p.inverse * step.share);
-      if (CODE == CROSS_ENTROPY || CODE == BINARY) {
-        sum.y += select(0.0, 1.0, v < 0.0 || v > 1.001);
-      }
-      sum.x += pair.x;
-      dy[i] = stored(pair.y * control.next_scale);
+  for (var i = part * PART + thread; i < end; i += THREADS) {
+    let v = f32(y[i]);
+    let pair = value_of(v, target_of(i)) * (p.inverse * step.share);
+    if (CODE == CROSS_ENTROPY || CODE == BINARY) {
+      sum.y += select(0.0, 1.0, v < 0.0 || v > 1.001);
     }
+    sum.x += pair.x;
+    dy[i] = stored(pair.y * control.next_scale);
   }
-  sum = total(sum, thread, 256u);
+  sum = total(sum, thread);
   if (thread == 0u && part < p.parts) {
     parts[part] = sum;
   }
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS * PARTS)
 fn softmax_cross_entropy(@builtin(workgroup_id) group: vec3u,
                          @builtin(num_workgroups) groups: vec3u,
-                         @builtin(local_invocation_index) thread: u32) {
-  let row = linear_group(group, groups);
+                         @builtin(local_invocation_index) t: u32) {
+  let row = part_of(linear_group(group, groups), t);
+  let thread = t % THREADS;
   if (row >= p.rows) {
     return;
   }
   let first = row * p.columns;
-  // The greatest by a tree of its own: `total` adds.
   var high = f32(y[first]);
-  for (var i = thread; i < p.columns; i += 64u) {
+  for (var i = thread; i < p.columns; i += THREADS) {
     high = max(high, f32(y[first + i]));
   }
-  sums[thread] = vec2f(high);
-  for (var half = 32u; half > 0u; half /= 2u) {
-    workgroupBarrier();
-    if (thread < half) {
-      sums[thread] = max(sums[thread], sums[thread + half]);
-    }
-  }
-  workgroupBarrier();
-  high = sums[0].x;
+  high = greatest(high, thread);
   // Sum of the exponentials, and of the targets.
   var sum = vec2f(0.0);
-  for (var i = thread; i < p.columns; i += 64u) {
+  for (var i = thread; i < p.columns; i += THREADS) {
     sum += vec2f(exp(f32(y[first + i]) - high), target_of(first + i));
   }
-  sum = total(sum, thread, 64u);
+  sum = total(sum, thread);
   let log_sum = log(sum.x);
   let scale = p.inverse * step.share;
   var loss = 0.0;
-  for (var i = thread; i < p.columns; i += 64u) {
+  for (var i = thread; i < p.columns; i += THREADS) {
     let v = f32(y[first + i]) - high;
     let wanted = target_of(first + i);
     loss += select(0.0, wanted * (log_sum - v), wanted != 0.0);
     dy[first + i] = stored((exp(v) / sum.x * sum.y - wanted) * scale * control.next_scale);
   }
-  let whole = total(vec2f(loss * scale, 0.0), thread, 64u);
+  let whole = total(vec2f(loss * scale, 0.0), thread);
   if (thread == 0u) {
     parts[row] = whole;
   }

@@ -17,8 +17,9 @@
 // Overrides: those of the tile; VEC reads a and b in fours (strides and starts multiples
 //            of 4, and K, or zeros behind what lies along k); VEC_Y the other arrays (N,
 //            strides and starts); RM the rows of a of a workgroup of `rows`, 1 or a
-//            multiple of 4; ALONE for entry `alone`, WHOLE where its K is a multiple of 4;
-//            WIDE: y is f32 whatever is stored; ACTIVATION, SLOPE: rows of the table.
+//            multiple of 4; ALONE for entry `alone`, WHOLE where its K is a multiple of 4,
+//            TM 1 or a multiple of 4, TEAM 4 where quads share what they read of a, else
+//            1; WIDE: y is f32 whatever is stored; ACTIVATION, SLOPE: rows of the table.
 //
 // Edge tiles read the last row or column again instead of guarding: what that gives is
 // not stored. Only k is guarded, with zeros.
@@ -34,6 +35,7 @@ override VEC_Y: bool = false;
 override SPLIT: bool = false;
 override ALONE: bool = false;
 override WHOLE: bool = false;
+override TEAM: u32 = 1u;
 override BIAS: bool = false;
 override KEEP: bool = false;
 override WIDE: bool = false;

@@ -2,13 +2,10 @@
 // steps of k at a time, straight from where they lie. On a processor workgroup memory is
 // no faster, threads wait for each other slowly, and each branch costs: so what lies
 // behind the last four of k comes after the loop, and the last row or column is read
-// again instead of none.
+// again instead of none. What a read costs is the most of it: with TEAM, the four threads
+// of a quad have the same rows of y, and each reads a fourth of a for all of them.
 
-//: if TA
-const LINES: u32 = TM / 4u;
-//: else
-const LINES: u32 = TM;
-//: end
+const LINES: u32 = max(TM / 4u, 1u);
 
 // Four values, the last ones `room` or less from the first.
 fn four_a(at: u32, room: u32) -> vec4f {
@@ -54,10 +51,11 @@ fn alone(
     @builtin(local_invocation_index) t: u32,
 ) {
     let id = linear_group(vec3u(group.xy, 0u), vec3u(groups.xy, 1u)) * 8u + t;
-    if (id >= p.groups) { return; }
-    let across_n = (p.n + 3u) / 4u;
-    let m0 = id / across_n * TM;
-    let n0 = id % across_n * 4u;
+    // Down before across: what runs at the same time shares columns of b in the cache.
+    let down_m = (p.m + TM - 1u) / TM;
+    let m0 = id / TEAM % down_m * TM;
+    let column = (id / TEAM / down_m * TEAM + id % TEAM) * 4u;
+    let n0 = min(column, (p.n - 1u) / 4u * 4u);
     let outer = group.z / p.inner;
     let inner = group.z % p.inner;
     let base_a = p.a_at + outer * p.a_outer + inner * p.a_inner;
@@ -83,12 +81,11 @@ fn alone(
     }
     //: unroll
     for (var r = 0u; r < LINES; r++) {
-        //: if TA
         let m = min(m0 + 4u * r, (p.m - 1u) / 4u * 4u);
         room_a[r] = min(3u, p.m - 1u - m);
-        at_a[r] = base_a + m;
-        //: else
-        at_a[r] = base_a + min(m0 + r, p.m - 1u) * p.lda;
+        at_a[r] = base_a + m * select(p.lda, 1u, TA);
+        //: if TEAM > 1u
+        at_a[r] += select(min(t % TEAM, room_a[r]), t % TEAM, TA) * p.lda;
         //: end
     }
     for (var k = 0u; k < p.k / 4u * 4u; k += 4u) {
@@ -105,22 +102,36 @@ fn alone(
         //: else
         let four = mat4x4f(vb[0], vb[1], vb[2], vb[3]);
         //: end
+        //: if TM == 1u
+        sum[0] += four * four_a(at_a[0] + k, 3u);
+        //: else
         //: unroll
         for (var r = 0u; r < LINES; r++) {
-            //: if TA
+            let at = at_a[r] + k * select(1u, p.lda, TA);
+            let room = select(3u, room_a[r], TA);
+            //: if TEAM > 1u
+            let mine = four_a(at, room);
             //: unroll
             for (var i = 0u; i < 4u; i++) {
-                va[i] = four_a(at_a[r] + (k + i) * p.lda, room_a[r]);
-            }
-            let turned = transpose(mat4x4f(va[0], va[1], va[2], va[3]));
-            //: unroll
-            for (var c = 0u; c < 4u; c++) {
-                sum[4u * r + c] += four * turned[c];
+                va[i] = quadBroadcast(mine, i);
             }
             //: else
-            sum[r] += four * four_a(at_a[r] + k, 3u);
+            //: unroll
+            for (var i = 0u; i < 4u; i++) {
+                va[i] = four_a(at + select(min(i, room_a[r]), i, TA) * p.lda, room);
+            }
             //: end
+            //: if TA
+            let rows = transpose(mat4x4f(va[0], va[1], va[2], va[3]));
+            //: else
+            let rows = mat4x4f(va[0], va[1], va[2], va[3]);
+            //: end
+            //: unroll
+            for (var i = 0u; i < 4u; i++) {
+                sum[4u * r + i] += four * rows[i];
+            }
         }
+        //: end
     }
     //: if !WHOLE
     for (var k = p.k / 4u * 4u; k < p.k; k++) {
@@ -131,16 +142,9 @@ fn alone(
         let one = four_b(at_b[0] + k * p.ldb, room);
         //: end
         //: unroll
-        for (var r = 0u; r < LINES; r++) {
-            //: if TA
-            let turned = four_a(at_a[r] + k * p.lda, room_a[r]);
-            //: unroll
-            for (var c = 0u; c < 4u; c++) {
-                sum[4u * r + c] += turned[c] * one;
-            }
-            //: else
-            sum[r] += one_a(at_a[r] + k) * one;
-            //: end
+        for (var r = 0u; r < TM; r++) {
+            let m = min(m0 + r, p.m - 1u);
+            sum[r] += one_a(base_a + select(m * p.lda + k, k * p.lda + m, TA)) * one;
         }
     }
     //: end
@@ -151,7 +155,9 @@ fn alone(
     for (var r = 0u; r < TM; r++) {
         sums[r] = sum[r];
     }
-    for (var r = 0u; r < min(TM, p.m - m0); r++) {
-        write(base_y + (m0 + r) * p.ldy + n0, n0, sums[r]);
+    if (column < p.n) {
+        for (var m = m0; m < min(m0 + TM, p.m); m++) {
+            write(base_y + m * p.ldy + n0, n0, sums[m - m0]);
+        }
     }
 }

@@ -3,14 +3,15 @@
 // Entry `norm`     of each 4,096 gradients: the greatest size m, and sum (g / m)^2, so
 //                  that no square overflows; -1 for the sum where one is not finite
 //   bindings:      0 g (n); 1 parts (all groups of all arenas) vec2f
-//   params:        n, first part of this arena
-//   grid:          ceil(n / 4096) groups of 256, spread over x and y
+//   params:        n / 4, first part of this arena
+//   grid:          ceil(n / 4096) groups of THREADS, or where that is 1 of 8 parts each,
+//                  spread over x and y
 // Entry `decide`   from all parts: the loss, the norm, whether the step counts, the
 //                  factor for the gradients, the bias corrections, the loss scale
 //   bindings:      0 losses (l) vec2f; 1 norms (k) vec2f; 2 control
 //   params:        l, k, clip (0: none), beta1, beta2, 1 - beta1, 1 - beta2
 //   overrides:     SCALED: a step that overflows is left out, the scale halved
-//   grid:          one group of 256
+//   grid:          one group of THREADS
 // Entry `sgd`      g += decay w; m = momentum m + g; w -= rate m
 // Entry `adam`     see optimizers.py, whose formulas these are
 //   bindings:      0 g (n); 1 control; 2 w (n); 3 m (n); 4 v (n); 5 the weights' rest;
@@ -21,6 +22,7 @@
 //   grid:          ceil(n / 4 / 256) groups of 256, spread over x and y
 // Override SCALED  halves are stored: g in halves, w, m and v as in packed.wgsl, rounded
 //                  by words of (seed, step, arena); else all are f32
+// Override THREADS share a part: 1 on a processor, where waiting for each other is slow
 
 //: include grid
 //: include step
@@ -34,7 +36,9 @@ override NESTEROV: bool = false;
 override DECAY: bool = false;
 override DECOUPLED: bool = false;
 override SCALED: bool = false;
+override THREADS: u32 = 256u;
 
+//: include parts
 const GROWTH: u32 = 2000u;     // good steps after which the scale is tried twice as large
 const LARGEST: f32 = 16777216.0;
 const SMALLEST: f32 = 0.00001;
@@ -71,20 +75,17 @@ struct UpdateParams {
 @group(0) @binding(8) var<uniform> p: UpdateParams;
 
 //: if SCALED
-alias Gradient = stored;
 alias Gradient4 = stored4;
 //: else
-alias Gradient = f32;
 alias Gradient4 = vec4f;
 //: end
-@group(0) @binding(0) var<storage, read> gradient: array<Gradient>;
+@group(0) @binding(0) var<storage, read> g4: array<Gradient4>;
 @group(0) @binding(1) var<storage, read_write> norm_parts: array<vec2f>;
 
 @group(0) @binding(0) var<storage, read> losses: array<vec2f>;
 @group(0) @binding(1) var<storage, read> norms: array<vec2f>;
 @group(0) @binding(2) var<storage, read_write> decided: Control;
 
-@group(0) @binding(0) var<storage, read> g4: array<Gradient4>;
 @group(0) @binding(1) var<storage, read> control: Control;
 //: if SCALED
 @group(0) @binding(2) var<storage, read_write> halves: array<vec2u>;
@@ -98,7 +99,7 @@ alias Gradient4 = vec4f;
 @group(0) @binding(4) var<storage, read_write> v: array<vec4f>;
 //: end
 
-var<workgroup> pairs: array<vec2f, 256>;
+var<workgroup> pairs: array<vec2f, THREADS>;
 
 // (m, s) and (m, s) of two parts -> that of both; a negative s stays.
 fn joined(a: vec2f, b: vec2f) -> vec2f {
@@ -115,9 +116,12 @@ fn joined(a: vec2f, b: vec2f) -> vec2f {
 }
 
 fn all_joined(mine: vec2f, thread: u32) -> vec2f {
+  //: if THREADS == 1u
+  return mine;
+  //: else
   workgroupBarrier();
   pairs[thread] = mine;
-  for (var half_way = 128u; half_way > 0u; half_way /= 2u) {
+  for (var half_way = THREADS / 2u; half_way > 0u; half_way /= 2u) {
     workgroupBarrier();
     if (thread < half_way) {
       pairs[thread] = joined(pairs[thread], pairs[thread + half_way]);
@@ -125,12 +129,16 @@ fn all_joined(mine: vec2f, thread: u32) -> vec2f {
   }
   workgroupBarrier();
   return pairs[0];
+  //: end
 }
 
 fn all_added(mine: vec2f, thread: u32) -> vec2f {
+  //: if THREADS == 1u
+  return mine;
+  //: else
   workgroupBarrier();
   pairs[thread] = mine;
-  for (var half_way = 128u; half_way > 0u; half_way /= 2u) {
+  for (var half_way = THREADS / 2u; half_way > 0u; half_way /= 2u) {
     workgroupBarrier();
     if (thread < half_way) {
       pairs[thread] += pairs[thread + half_way];
@@ -138,52 +146,50 @@ fn all_added(mine: vec2f, thread: u32) -> vec2f {
   }
   workgroupBarrier();
   return pairs[0];
+  //: end
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS * PARTS)
 fn norm(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
-        @builtin(local_invocation_index) thread: u32) {
-  let part = linear_group(group, groups);
-  let start = part * 4096u;
+        @builtin(local_invocation_index) t: u32) {
+  let part = part_of(linear_group(group, groups), t);
+  let thread = t % THREADS;
+  let start = part * 1024u;
   if (start >= norm_p.count) {
     return;
   }
-  var high = 0.0;
+  let end = min(start + 1024u, norm_p.count);
+  var highs = vec4f();
   var good = true;
-  for (var k = 0u; k < 16u; k++) {
-    let i = start + k * 256u + thread;
-    if (i < norm_p.count) {
-      let g = f32(gradient[i]);
-      // The largest half may be one that did not fit.
-      good = good && is_finite(g) && (!SCALED || abs(g) < 65504.0);
-      high = max(high, abs(g));
-    }
+  for (var i = start + thread; i < end; i += THREADS) {
+    let g = vec4f(g4[i]);
+    // The largest half may be one that did not fit.
+    good = good && all_finite(g) && (!SCALED || all(abs(g) < vec4f(65504.0)));
+    highs = max(highs, abs(g));
   }
-  var sum = 0.0;
+  let high = max(max(highs.x, highs.y), max(highs.z, highs.w));
+  var sum = vec4f();
   if (high > 0.0) {
-    for (var k = 0u; k < 16u; k++) {
-      let i = start + k * 256u + thread;
-      if (i < norm_p.count) {
-        let g = f32(gradient[i]) / high;
-        sum += g * g;
-      }
+    for (var i = start + thread; i < end; i += THREADS) {
+      let g = vec4f(g4[i]) / high;
+      sum += g * g;
     }
   }
-  let whole = all_joined(vec2f(high, select(-1.0, sum, good)), thread);
+  let whole = all_joined(vec2f(high, select(-1.0, dot(sum, vec4f(1.0)), good)), thread);
   if (thread == 0u) {
     norm_parts[norm_p.first + part] = whole;
   }
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS)
 fn decide(@builtin(local_invocation_index) thread: u32) {
   var loss = vec2f(0.0);
-  for (var i = thread; i < decide_p.losses; i += 256u) {
+  for (var i = thread; i < decide_p.losses; i += THREADS) {
     loss += losses[i];
   }
   loss = all_added(loss, thread);
   var pair = vec2f(0.0);
-  for (var i = thread; i < decide_p.norms; i += 256u) {
+  for (var i = thread; i < decide_p.norms; i += THREADS) {
     pair = joined(pair, norms[i]);
   }
   pair = all_joined(pair, thread);

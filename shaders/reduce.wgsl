@@ -4,12 +4,14 @@
 //
 // Shapes:    x (outer, middle, inner); y (outer, chunks, inner), since a long middle axis
 //            is cut into chunks of `chunk` values, which a second run then reduces.
-// Entries:   across   inner > 1: a thread a column, 8 threads down: columns 32 at a time
+// Entries:   across   inner > 1: a thread a column, THREADS / 32 of them down: columns 32
+//                     at a time
 //            along    inner = 1: LANES threads a row
 // Grid:      across (ceil(inner / 32), chunks, outer); along ceil(outer * chunks /
-//            (256 / LANES)) workgroups
-// Overrides: LANES; OP 0 sum, 1 least, 2 greatest; WIDE: x is f32 whatever is stored;
-//            NARROW: y is as stored, else f32;
+//            (THREADS / LANES)) workgroups
+// Overrides: LANES; THREADS of a workgroup: 32, and 1 lane, on a processor, where waiting
+//            for each other is slow; OP 0 sum, 1 least, 2 greatest; WIDE: x is f32
+//            whatever is stored; NARROW: y is as stored, else f32;
 //            MAP 0 x; 1 (x - mean)^2; 2 x (z - mean) rstd, with mean and rstd of the
 //            channel; 3 as 2, with those of the row; 4 as 3 without mean.
 // Rows:      across, row r of x begins at r * pitch + start: columns of a wider array.
@@ -17,6 +19,7 @@
 //: include grid
 
 override LANES: u32 = 64u;
+override THREADS: u32 = 256u;
 override OP: u32 = 0u;
 override MAP: u32 = 0u;
 override WIDE: bool = false;
@@ -91,36 +94,39 @@ fn together(a: f32, b: f32) -> f32 {
 
 fn nan(v: f32) -> bool { return (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u; }
 
-var<workgroup> block: array<f32, 256>;
+var<workgroup> block: array<f32, THREADS>;
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS)
 fn across(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
     let column = group.x * 32u + t % 32u;
     let begin = group.y * p.chunk;
     let end = min(begin + p.chunk, p.middle);
     var v = first();
     if (column < p.inner) {
-        for (var r = begin + t / 32u; r < end; r += 8u) {
+        for (var r = begin + t / 32u; r < end; r += THREADS / 32u) {
             v = together(v, value((group.z * p.middle + r) * p.pitch + p.start + column));
         }
     }
+    //: if THREADS > 32u
     block[t] = v;
-    for (var half = 128u; half >= 32u; half /= 2u) {
+    for (var half = THREADS / 2u; half >= 32u; half /= 2u) {
         workgroupBarrier();
         if (t < half) { block[t] = together(block[t], block[t + half]); }
     }
+    v = block[t];
+    //: end
     if (t < 32u && column < p.inner) {
-        y[(group.z * p.chunks + group.y) * p.inner + column] = Out(p.scale * block[t]);
+        y[(group.z * p.chunks + group.y) * p.inner + column] = Out(p.scale * v);
     }
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS)
 fn along(
     @builtin(workgroup_id) group: vec3u,
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) t: u32,
 ) {
-    let id = linear_group(group, groups) * (256u / LANES) + t / LANES;
+    let id = linear_group(group, groups) * (THREADS / LANES) + t / LANES;
     let inside = id < p.outer * p.chunks;
     let outer = id / p.chunks;
     let begin = id % p.chunks * p.chunk;
@@ -129,10 +135,13 @@ fn along(
     for (var r = begin + t % LANES; r < end; r += LANES) {
         v = together(v, value(outer * p.middle + r));
     }
+    //: if LANES > 1u
     block[t] = v;
     for (var half = LANES / 2u; half > 0u; half /= 2u) {
         workgroupBarrier();
         if (t % LANES < half) { block[t] = together(block[t], block[t + half]); }
     }
-    if (t % LANES == 0u && inside) { y[id] = Out(p.scale * block[t]); }
+    v = block[t];
+    //: end
+    if (t % LANES == 0u && inside) { y[id] = Out(p.scale * v); }
 }

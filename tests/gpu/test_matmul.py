@@ -1,7 +1,7 @@
 """Matrix products in every tile, beside float64.
 
 The adapter of the tests is most often a processor, whose kernel is `alone`: what a real
-GPU chooses is tested too, as SOFTWARE says.
+GPU chooses is tested too, as KINDS says.
 """
 
 from dataclasses import replace
@@ -16,8 +16,12 @@ from loom.gpu.kernels.tiles import SMALLEST, TILES
 from tests.compare import assert_close
 
 ALL = [*TILES, SMALLEST]
-SOFTWARE = {"processor": True, "GPU": False}
-by_kind = pytest.mark.parametrize("kind", SOFTWARE)
+KINDS = {
+    "processor": {"software": True},
+    "processor without subgroups": {"software": True, "subgroups": False},
+    "GPU": {"software": False},
+}
+by_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 def draw(*shape, seed=0):
@@ -25,7 +29,7 @@ def draw(*shape, seed=0):
 
 
 def run(device, build, *arrays, kind="GPU"):
-    b = Builder(limits=replace(device.limits, software=SOFTWARE[kind]))
+    b = Builder(limits=replace(device.limits, **KINDS[kind]))
     inputs = [b.input(f"x{i}", array.shape) for i, array in enumerate(arrays)]
     b.output("y", build(b, *inputs))
     program = device.load(b.finish())

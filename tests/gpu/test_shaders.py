@@ -30,7 +30,13 @@ LARGE = Limits(
 )
 DEVICES = {
     "least": Limits(),
-    "software": Limits(software=True, binding=1 << 27, shared=32768, invocations=1024),
+    "software": Limits(
+        software=True,
+        binding=1 << 27,
+        shared=32768,
+        invocations=1024,
+        subgroups=True,
+    ),
     "large": LARGE,
 }
 OPTIMIZERS = (

@@ -17,7 +17,11 @@ def loss(b: Builder, y: Tensor, t: Tensor, row) -> tuple[Tensor, Tensor]:
     by_row = row.name == "softmax_cross_entropy"
     # The cross entropies are means over rows, the others over values.
     count = rows if row.classes else y.size
-    parts = rows if by_row else -(-y.size // 1024)
+    alone = b.limits.software  # each thread by itself: waiting is slow there
+    part = 64 if alone else 1024
+    parts = rows if by_row else -(-y.size // part)
+    kind = {"CLASSES": classes, "THREADS": 1 if alone else 64 if by_row else 256}
+    kind |= {} if by_row else {"CODE": row.code, "PART": part}
     dy, losses = b.tensor(y.shape), b.scratch((parts, 2), "loss")
     b.dispatch(
         "loss",
@@ -25,8 +29,8 @@ def loss(b: Builder, y: Tensor, t: Tensor, row) -> tuple[Tensor, Tensor]:
         reads=[y, None if classes else t, t if classes else None, optimize.control(b)],
         writes=[dy, losses],
         params=[y.size, rows, columns, parts, 1 / count],
-        groups=parts,
-        overrides={"CLASSES": classes} | ({} if by_row else {"CODE": row.code}),
+        groups=-(-parts // 8) if alone else parts,
+        overrides=kind,
         step=True,
     )
     return dy, losses

@@ -220,12 +220,15 @@ def product(
             rows += [] if last is None else [last]
         return [*rows, epilogue.alpha, epilogue.beta]
 
+    features: tuple[str, ...] = ()
     tail = {"bias": epilogue.bias, "saved": epilogue.saved}
     if alone:
         rows = 8 if m > 4 else 4 if m > 1 or transpose_a else 1
-        groups = -(-m // rows) * -(-n // 4)
-        entry, overrides = "alone", {"ALONE": True, "TM": rows}
+        team = 4 if rows > 1 and b.limits.subgroups else 1
+        groups = -(-m // rows) * -(-n // (4 * team)) * team
+        entry, overrides = "alone", {"ALONE": True, "TM": rows, "TEAM": team}
         overrides |= {"WHOLE": True} if k % 4 == 0 else {}
+        features = ("subgroups",) if team > 1 else ()
     elif few:
         rows = 1 if m == 1 else 8
         groups = -(-m // rows) * -(-n // 32)
@@ -246,6 +249,7 @@ def product(
                 params=params(groups, start, y, k),
                 groups=(*spread(b, blocks), min(most, outer * inner - start)),
                 overrides=overrides | kind | wide | epilogue.overrides(),
+                features=features,
             )
         return
     count = outer * inner

@@ -109,6 +109,7 @@ def norm(b: Builder) -> Tensor:
     parts = b.scratch((max(sum(counts), 1), 2), "norm")
     if not arenas:
         return move.fill(b, parts)
+    alone = b.limits.software  # each thread by itself: waiting is slow there
     first = 0
     for t, count in zip(arenas, counts, strict=True):
         b.dispatch(
@@ -116,9 +117,9 @@ def norm(b: Builder) -> Tensor:
             "norm",
             reads=[t],
             writes=[parts],
-            params=[t.size, first],
-            groups=count,
-            overrides={"SCALED": scaled},
+            params=[t.size // WIDTH, first],
+            groups=-(-count // 8) if alone else count,
+            overrides={"SCALED": scaled} | ({"THREADS": 1} if alone else {}),
         )
         first += count
     return parts
@@ -142,7 +143,8 @@ def decide(b: Builder, losses: Tensor, norms: Tensor, config) -> None:
             1 - beta1,
             1 - beta2,
         ],
-        overrides={"SCALED": b.stored == "f16"},
+        overrides={"SCALED": b.stored == "f16"}
+        | ({"THREADS": 1} if b.limits.software else {}),
         step=True,
     )
 

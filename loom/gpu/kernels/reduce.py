@@ -102,10 +102,13 @@ def mapped(
     if x.dtype == "f32" and b.stored == "f16":
         overrides["WIDE"] = True
     overrides["NARROW"] = target.dtype == "f16"
+    threads = 256
+    if b.limits.software:  # each thread by itself: waiting is slow there
+        threads = overrides["THREADS"] = 32
     if inner == 1 and not wide:
         lanes = 8 if chunk <= 64 else 64 if chunk <= 1024 else 256
-        overrides["LANES"] = lanes
-        entry, groups = "along", -(-outer * chunks * lanes // 256)
+        lanes = overrides["LANES"] = 1 if b.limits.software else lanes
+        entry, groups = "along", -(-outer * chunks * lanes // threads)
     else:
         entry, groups = "across", (-(-inner // 32), chunks, outer)
     if inner > 1 and outer > b.limits.groups:
