@@ -2,6 +2,7 @@
 // that stand in a program and goes through its dispatches. It knows no layer and has no
 // arithmetic. Python's end is loom/gpu/browser.py; handles are integers.
 import { LoomError } from "./errors.mjs";
+import { encode, Executable, padded } from "./executable.mjs";
 
 /** Ours -> WebGPU's; used where they exist, never required. */
 const FEATURES = { f16: "shader-f16", subgroups: "subgroups", timestamps: "timestamp-query" };
@@ -13,11 +14,11 @@ const LIMITS = [
   "maxComputeWorkgroupSizeY",
   "maxComputeWorkgroupStorageSize",
 ];
-const PERSISTENT = new Set(["weight", "half", "gradient", "slot", "state", "control"]);
-const ITEM = { f32: 4, f16: 2, u32: 4 };
 const ACCESS = { read: "read-only-storage", write: "storage", uniform: "uniform" };
-/** Submissions that may wait on the device before `room` makes the caller wait. */
+/** Groups of submissions that may wait on the device before `room` makes the caller wait. */
 const IN_FLIGHT = 3;
+/** Submissions of a group: at most LARGEST, as many as take from SHORT to LONG ms. */
+const [LARGEST, SHORT, LONG] = [16, 2, 10];
 /** Staging buffers that are kept. */
 const IDLE = 8;
 /** Ms of asking for a result again and again before waiting for the browser to look. */
@@ -70,8 +71,10 @@ class Device {
   #pipelines = new Map();
   /** What the device complained about since anyone was told. */
   #complaint = "";
-  /** @type {Promise<void>[]} */
+  /** What each group waits for. @type {Promise<void>[]} */
   #flying = [];
+  #group = 1;
+  #grouped = 0;
   /** Staging buffers that wait for another use. @type {GPUBuffer[]} */
   #idle = [];
 
@@ -200,10 +203,21 @@ class Device {
     this.#raw.queue.submit([encoder.finish()]);
   }
 
-  /** Run passes, all in one submission. @param {string} parts  names, with spaces between */
-  run(executable, parts) {
+  /**
+   * Set buffers by name, then run passes, all in one submission.
+   * @param {string} parts  names, with spaces between, as `names`
+   * @returns {boolean} whether `room` would wait
+   */
+  run(executable, parts, names, ...values) {
     this.#check();
-    this.#submit(this.#executables.get(executable).commands(parts), []);
+    const loaded = this.#executables.get(executable);
+    if (names) {
+      names.split(" ").forEach((name, i) => {
+        this.put(loaded.named(name), loaded.start(name), values[i]);
+      });
+    }
+    this.#submit(loaded.commands(parts), []);
+    return this.#flying.length > IN_FLIGHT;
   }
 
   /** Run passes and give the bytes of outputs, one after the other from 8 to 8. */
@@ -214,14 +228,15 @@ class Device {
     return this.#fetch(loaded.commands(parts), copies, bytes);
   }
 
-  /** Whether `room` would wait. */
-  get crowded() {
-    return this.#flying.length > IN_FLIGHT;
-  }
-
   /** Wait while too many submissions are on their way. */
   async room() {
-    while (this.crowded) await this.#asked(this.#flying.shift());
+    const last = this.#flying.splice(0, this.#flying.length - IN_FLIGHT).at(-1);
+    const start = performance.now();
+    if (last) await this.#asked(last);
+    // Asking costs a turn: short submissions are asked for in groups.
+    const took = performance.now() - start;
+    if (took < SHORT) this.#group = Math.min(LARGEST, 2 * this.#group);
+    if (took > LONG) this.#group = Math.max(1, this.#group >> 1);
     this.#check();
   }
 
@@ -270,7 +285,9 @@ class Device {
     }
     this.#raw.queue.submit([encoder.finish()]);
     // What is read back is waited for anyway.
-    if (!copies.length) this.#flying.push(this.#raw.queue.onSubmittedWorkDone());
+    if (copies.length || ++this.#grouped < this.#group) return;
+    this.#grouped = 0;
+    this.#flying.push(this.#raw.queue.onSubmittedWorkDone());
   }
 
   async #fetch(commands, copies, bytes) {
@@ -383,108 +400,4 @@ class Device {
     }
     return this.#layouts.get(key);
   }
-}
-
-/** A program's buffers and commands on a device. */
-class Executable {
-  #device;
-  #program;
-  /** @type {GPUBuffer[]} */
-  #buffers;
-  /** @type {GPUBuffer[]} */
-  #own = [];
-  #names;
-  #rows;
-
-  constructor(device, raw, program, pipelines, kept) {
-    this.#device = device;
-    this.#program = program;
-    const mine = (...values) => {
-      const buffer = device.make(...values);
-      this.#own.push(buffer);
-      return buffer;
-    };
-    const slots = program.slots.map((bytes) => mine(bytes, "storage", "shared"));
-    this.#buffers = program.buffers.map((row) => {
-      if (PERSISTENT.has(row.role)) return kept(row.name);
-      if (row.role === "transient" && row.slot >= 0) return slots[row.slot];
-      const uniform = row.role === "params" || row.role === "step";
-      const buffer = mine(row.bytes, uniform ? "uniform" : "storage", row.name);
-      if (row.data) {
-        const bytes = Uint8Array.from(atob(row.data), (letter) => letter.charCodeAt(0));
-        device.put(buffer, 0, bytes);
-      }
-      return buffer;
-    });
-    this.#names = new Map(program.buffers.map((row, i) => [row.name, this.#buffers[i]]));
-    const groups = program.bind_groups.map(([pipeline, bindings]) =>
-      raw.createBindGroup({
-        label: program.pipelines[pipeline].label,
-        layout: pipelines[pipeline].getBindGroupLayout(0),
-        entries: bindings.map(([binding, buffer, offset, size]) => ({
-          binding,
-          resource: { buffer: this.#buffers[buffer], offset, size },
-        })),
-      }),
-    );
-    this.#rows = program.dispatches.map(([pipeline, group, x, y, z]) => ({
-      pipeline: pipelines[pipeline],
-      group: groups[group],
-      x,
-      y,
-      z,
-    }));
-  }
-
-  /** A buffer by its own name, or by the name of the input that lies in it. */
-  named(name) {
-    const input = this.#program.inputs[name];
-    return input ? this.#buffers[input.buffer] : this.#names.get(name);
-  }
-
-  /** The dispatches of passes. */
-  commands(parts) {
-    const names = parts.split(" ").filter((name) => name in this.#program.passes);
-    return names.flatMap((name) => this.#rows.slice(...this.#program.passes[name]));
-  }
-
-  /** What to copy for outputs, and the bytes of all. */
-  copies(outputs) {
-    let at = 0;
-    const copies = outputs.split(" ").map((name) => {
-      const { buffer, offset, shape, dtype } = this.#program.outputs[name];
-      const bytes = shape.reduce((a, b) => a * b, ITEM[dtype]);
-      const copy = { source: this.#buffers[buffer], offset, bytes, at };
-      at += Math.ceil(bytes / 8) * 8;
-      return copy;
-    });
-    return { copies, bytes: at };
-  }
-
-  /** Free its own buffers; those of the network stay. */
-  close() {
-    for (const buffer of this.#own.splice(0)) this.#device.unmake(buffer);
-  }
-}
-
-/** Write dispatches into one compute pass. */
-function encode(encoder, commands, descriptor) {
-  const pass = encoder.beginComputePass(descriptor);
-  let last = null;
-  for (const { pipeline, group, x, y, z } of commands) {
-    if (pipeline !== last) pass.setPipeline(pipeline);
-    last = pipeline;
-    pass.setBindGroup(0, group);
-    pass.dispatchWorkgroups(x, y, z);
-  }
-  pass.end();
-}
-
-/** The bytes, with zeros to whole words. */
-function padded(bytes) {
-  const view = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (view.length % 4 === 0) return view;
-  const whole = new Uint8Array(Math.ceil(view.length / 4) * 4);
-  whole.set(view);
-  return whole;
 }

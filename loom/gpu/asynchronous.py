@@ -113,13 +113,6 @@ class AsyncSession(Session):
             self._keep(found, rows, mode, **training)
         return found
 
-    def program(self, rows: int, mode: str, **training) -> browser.Executable:
-        """A program that `load` has brought."""
-        found = self._kept(rows, mode, **training)
-        if found is None:
-            raise DeviceError(f"the program of {rows} rows was not loaded. Await it.")
-        return found
-
     async def fetch(self, role: str, places: dict) -> dict[tuple[int, str], Array]:
         """Arrays of a role as they are on the device, one read an arena."""
         arenas = {}
@@ -170,6 +163,7 @@ class AsyncEngine(DeviceEngine):
         super().__init__(trainer)
         self._ready: dict[str, dict] | None = None  # arrays, fetched and not yet taken
         self._outputs: deque[Array] = deque()
+        self._program: Any = None  # of the next step
         self._looked = perf_counter()
 
     def begin(self) -> None:
@@ -187,11 +181,9 @@ class AsyncEngine(DeviceEngine):
         trainer, net = self.trainer, self.trainer.net
         net.first().check_values(x)
         place = trainer.batch, trainer.step, trainer.samples, net.step
-        program = self.session.program(len(x), "train", **self._training(t))
-        program.write("x", x)
-        program.write("t", t)
-        program.write_step(step_block(net.seed, net.step, rate, self._slot))
-        program.run(PARTS)
+        program = self._program
+        block = step_block(net.seed, net.step, rate, self._slot)
+        program.step(PARTS, block, x=x, t=t)
         entry = Entry(self._slot, len(x), place)
         self._slot = (self._slot + 1) % RING
         net.step += 1
@@ -230,7 +222,8 @@ class AsyncEngine(DeviceEngine):
         what, data = self.trainer.upcoming()
         if what == "batch":
             rows, t = data
-            await self.session.load(rows, "train", **self._training(t))
+            kind = self._training(t)
+            self._program = await self.session.load(rows, "train", **kind)
             await self.session.device.room()
             if len(self.pending) >= UNREAD or perf_counter() - self._looked > LOOK:
                 await self._fetch(self._stale())

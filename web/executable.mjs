@@ -1,0 +1,119 @@
+// A GPU program's own part on a device (see webgpu.mjs): buffers, bind groups, commands.
+
+const PERSISTENT = new Set(["weight", "half", "gradient", "slot", "state", "control"]);
+const ITEM = { f32: 4, f16: 2, u32: 4 };
+
+/** A program's buffers and commands on a device. */
+export class Executable {
+  #device;
+  #program;
+  /** @type {GPUBuffer[]} */
+  #buffers;
+  /** @type {GPUBuffer[]} */
+  #own = [];
+  #names;
+  #rows;
+  /** The dispatches by passes asked for. */
+  #parts = new Map();
+
+  constructor(device, raw, program, pipelines, kept) {
+    this.#device = device;
+    this.#program = program;
+    const mine = (...values) => {
+      const buffer = device.make(...values);
+      this.#own.push(buffer);
+      return buffer;
+    };
+    const slots = program.slots.map((bytes) => mine(bytes, "storage", "shared"));
+    this.#buffers = program.buffers.map((row) => {
+      if (PERSISTENT.has(row.role)) return kept(row.name);
+      if (row.role === "transient" && row.slot >= 0) return slots[row.slot];
+      const uniform = row.role === "params" || row.role === "step";
+      const buffer = mine(row.bytes, uniform ? "uniform" : "storage", row.name);
+      if (row.data) {
+        const bytes = Uint8Array.from(atob(row.data), (letter) => letter.charCodeAt(0));
+        device.put(buffer, 0, bytes);
+      }
+      return buffer;
+    });
+    this.#names = new Map(program.buffers.map((row, i) => [row.name, this.#buffers[i]]));
+    const groups = program.bind_groups.map(([pipeline, bindings]) =>
+      raw.createBindGroup({
+        label: program.pipelines[pipeline].label,
+        layout: pipelines[pipeline].getBindGroupLayout(0),
+        entries: bindings.map(([binding, buffer, offset, size]) => ({
+          binding,
+          resource: { buffer: this.#buffers[buffer], offset, size },
+        })),
+      }),
+    );
+    this.#rows = program.dispatches.map(([pipeline, group, x, y, z]) => ({
+      pipeline: pipelines[pipeline],
+      group: groups[group],
+      x,
+      y,
+      z,
+    }));
+  }
+
+  /** A buffer by its own name, or by the name of the input that lies in it. */
+  named(name) {
+    const input = this.#program.inputs[name];
+    return input ? this.#buffers[input.buffer] : this.#names.get(name);
+  }
+
+  /** Where an input begins in its buffer. */
+  start(name) {
+    return this.#program.inputs[name]?.offset ?? 0;
+  }
+
+  /** The dispatches of passes. */
+  commands(parts) {
+    if (!this.#parts.has(parts)) {
+      const names = parts.split(" ").filter((name) => name in this.#program.passes);
+      const rows = names.flatMap((name) => this.#rows.slice(...this.#program.passes[name]));
+      this.#parts.set(parts, rows);
+    }
+    return this.#parts.get(parts);
+  }
+
+  /** What to copy for outputs, and the bytes of all. */
+  copies(outputs) {
+    let at = 0;
+    const copies = outputs.split(" ").map((name) => {
+      const { buffer, offset, shape, dtype } = this.#program.outputs[name];
+      const bytes = shape.reduce((a, b) => a * b, ITEM[dtype]);
+      const copy = { source: this.#buffers[buffer], offset, bytes, at };
+      at += Math.ceil(bytes / 8) * 8;
+      return copy;
+    });
+    return { copies, bytes: at };
+  }
+
+  /** Free its own buffers; those of the network stay. */
+  close() {
+    for (const buffer of this.#own.splice(0)) this.#device.unmake(buffer);
+  }
+}
+
+/** Write dispatches into one compute pass. */
+export function encode(encoder, commands, descriptor) {
+  const pass = encoder.beginComputePass(descriptor);
+  let last = null;
+  for (const { pipeline, group, x, y, z } of commands) {
+    if (pipeline !== last) pass.setPipeline(pipeline);
+    last = pipeline;
+    pass.setBindGroup(0, group);
+    pass.dispatchWorkgroups(x, y, z);
+  }
+  pass.end();
+}
+
+/** The bytes, with zeros to whole words. */
+export function padded(bytes) {
+  const view = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (view.length % 4 === 0) return view;
+  const whole = new Uint8Array(Math.ceil(view.length / 4) * 4);
+  whole.set(view);
+  return whole;
+}
