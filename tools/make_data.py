@@ -1,6 +1,6 @@
 """Make loom/data's files again from where they come from.
 
-    pip install scikit-learn
+    pip install scikit-learn zopfli
     pip download --no-deps --no-binary :all: brotli && tar xzf brotli-*.tar.gz
     python tools/make_data.py brotli-*/tests/testdata/alice29.txt
 
@@ -12,24 +12,28 @@ import hashlib
 import io
 import re
 import sys
-import zlib
 from pathlib import Path
 
 import numpy as np
+import zopfli.zlib
 from sklearn import datasets
 
 TARGET = Path(__file__).parents[1] / "loom" / "data"
 
 
 def digits() -> bytes:
-    """Every image's first pixel (0..16), then its second, ..., then the labels.
+    """The labels, then every image's first pixel (0..16), its second, ..., a byte each.
 
-    A byte each, deflated: a tenth smaller than what the wheel makes of whole images.
+    Each pixel's in the order that loom.data.digits undoes. zopfli's deflate is 2%
+    smaller than zlib's.
     """
     pixels, labels = datasets.load_digits(return_X_y=True)
-    values = np.vstack([pixels.T, labels]).astype(np.uint8).tobytes()
-    deflate = zlib.compressobj(9, zlib.DEFLATED, 15, 9, zlib.Z_FILTERED)
-    return deflate.compress(values) + deflate.flush()
+    planes = np.vstack([np.zeros((8, len(labels))), pixels.T])
+    rows = [labels]
+    for i in range(8, 72):
+        rows.append(planes[i, np.lexsort((planes[i - 1] + planes[i - 8], labels))])
+    values = np.array(rows, np.uint8).tobytes()
+    return zopfli.zlib.compress(values, numiterations=50, blocksplittingmax=0)
 
 
 def table(bunch, names: list[str], target: str) -> bytes:

@@ -21,9 +21,9 @@ from io import StringIO
 from pathlib import Path
 
 import loom
+from loom import assets
 from loom.cabi import header
 
-NATIVE = header.NATIVE
 SOURCES = ("start.c", "text.c", "numbers.c", "api.c")
 MODULE = "_loom_cabi"
 
@@ -79,6 +79,7 @@ def build(out: Path, flags: Iterable[str] = ()) -> Path:
         with redirect_stdout(StringIO()):
             ffi.emit_c_code(str(work / "glue.c"))
         for name, text in {
+            **assets.texts("native"),
             "loom.h": header.header(),
             "layers.c": header.layer_functions(),
             "built.h": header.built(sys.executable, *package_paths()),
@@ -125,13 +126,13 @@ def _compile(work: Path, target: Path, flags: list[str]) -> None:
     posix, linux = compiler.compiler_type == "unix", sys.platform == "linux"
     if posix:
         flags = [*flags, "-std=gnu11", "-fvisibility=hidden", "-pthread"]
-    sources = [str(NATIVE / name) for name in SOURCES]
+    sources = [str(work / name) for name in SOURCES]
     sources += [str(work / "glue.c"), str(work / "layers.c")]
     objects = compiler.compile(
         sources,
         output_dir=str(work / "objects"),
         macros=[("LOOM_BUILDING", "1")],
-        include_dirs=[str(work), str(NATIVE), *_python_includes()],
+        include_dirs=[str(work), *_python_includes()],
         extra_postargs=flags,
     )
     library, folder = _python_library()
@@ -145,7 +146,7 @@ def _compile(work: Path, target: Path, flags: list[str]) -> None:
         extra_postargs=[*flags, *(["-Wl,-z,nodelete"] if linux else [])],
     )
     objects = compiler.compile(
-        [str(NATIVE / "simple_bench.c")],
+        [str(work / "simple_bench.c")],
         output_dir=str(work / "objects"),
         extra_postargs=["-std=gnu11"] if posix else [],
     )

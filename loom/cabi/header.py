@@ -6,12 +6,9 @@ same name behind `Loom_`; activations become an enum; methods become a list.
 
 import json
 import textwrap
-from pathlib import Path
 
 import loom
-from loom import introspection
-
-NATIVE = Path(__file__).parent / "native"
+from loom import assets, introspection
 
 # Wire type -> C type, and the macro that hands the value over.
 _SCALARS = {
@@ -45,7 +42,7 @@ def header() -> str:
         signature = introspection.get_method_signature(row["method_name"])
         methods.append(_fill(signature, "   "))
         methods.append(_fill(row["doc"], "       "))
-    text = (NATIVE / "loom.h.in").read_text(encoding="utf-8")
+    text = assets.texts("native")["loom.h.in"]
     for name, value in {
         "VERSION": loom.__version__,
         "ACTIVATIONS": "\n".join(activations),

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from loom import assets
 from loom.errors import ConfigError, InputError
 from loom.export.steps import Plan
 from loom.files import check_writable
@@ -26,7 +27,7 @@ from loom.network import Network
 HERE = Path(__file__).parent
 KERNELS = HERE.parent / "kernels" / "standalone.wasm"
 MODULE = ("model.mjs", "model.d.mts")
-# In the wheel they stand here; in a checkout they are the page's own.
+# The page's own.
 SHARED = ("webgpu.mjs", "errors.mjs")
 VERSION = 1
 
@@ -73,14 +74,9 @@ def export_web(
     if program:
         (folder / "program.json").write_text(_compact(program))
         for name in SHARED:
-            shutil.copyfile(_shared(name), folder / name)
+            (folder / name).write_text(assets.texts("page")[name], encoding="utf-8")
         written += ["program.json", *SHARED]
     return [folder / name for name in written]
-
-
-def _shared(name: str) -> Path:
-    own = HERE / name
-    return own if own.is_file() else HERE.parents[1] / "web" / name
 
 
 def _compact(value: dict) -> str:

@@ -7,26 +7,23 @@ of activations and weights in memory. Arithmetic is always float32.
 
 import re
 from functools import lru_cache
-from pathlib import Path
 
+from loom import assets
 from loom.activations import ACTIVATIONS
 from loom.gpu import expand
 
-_HERE = Path(__file__).resolve().parent.parent
 _INCLUDE = re.compile(r"^//: include (\w+)$", re.MULTILINE)
 STORED = {"f32": "alias stored = f32;\n", "f16": "enable f16;\nalias stored = f16;\n"}
 
 
-def folder() -> Path:
-    """Where the shaders lie: in the wheel inside loom, in a checkout beside it."""
-    inside = _HERE / "shaders"
-    return inside if inside.is_dir() else _HERE.parent / "shaders"
+def names() -> list[str]:
+    """Every shader's name."""
+    return sorted(file.removesuffix(".wgsl") for file in assets.texts("shaders"))
 
 
-@lru_cache(maxsize=256)
 def raw(name: str) -> str:
     """A shader's file as it lies there."""
-    return (folder() / f"{name}.wgsl").read_text(encoding="utf-8")
+    return assets.texts("shaders")[f"{name}.wgsl"]
 
 
 def source(name: str, overrides: dict | None = None, stored: str = "f32") -> str:

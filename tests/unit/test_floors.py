@@ -16,6 +16,7 @@ ROOT = Path(loom.__file__).parent
 # The first floor whose name begins a module's decides; from the ground up.
 FLOORS = (
     (
+        "assets",
         "errors",
         "files",
         "kernels",

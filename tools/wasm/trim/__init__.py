@@ -14,18 +14,18 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tools.wasm.sources import PYODIDE, ROOT, cache, run, sha256
+from loom.fabric.vendor import PYODIDE, digest
+from tools.wasm.sources import ROOT, cache, run
 
 HERE = Path(__file__).parent
 REST = ROOT / "web" / "rest.py"
-START = ("python-base.zip", "numpy-base.pack", "loom_nn-base.pack")
 
 
 def write(runtime: Path, wheels: list[Path]) -> None:
     """Write the files beside the whole Pyodide and the wheels in `runtime`."""
     inputs = [*wheels, *sorted(HERE.glob("inside.*")), REST]
-    key = sha256(
-        "\n".join([PYODIDE, *(sha256(p.read_bytes()) for p in inputs)]).encode()
+    key = digest(
+        "\n".join([PYODIDE, *(digest(p.read_bytes()) for p in inputs)]).encode()
     )
     kept = cache("trimmed", key[:16])
     if not kept.is_dir():

@@ -5,6 +5,7 @@ column positions (PYTHONNODEBUGRANGES) and docstrings the files are a third smal
 tracebacks keep their lines. Loom keeps its docstrings: the reflection reads them.
 """
 
+import bz2
 import importlib.util
 import io
 import json
@@ -108,6 +109,13 @@ def installed(package: str) -> dict[str, bytes]:
     }
 
 
+def unpacked(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Of loom/assets just the shaders, and these open: Brotli does better."""
+    out = {path: data for path, data in files.items() if not path.endswith(".bz2")}
+    shaders = "loom/assets/shaders.json"
+    return out | {shaders: bz2.decompress(files[f"{shaders}.bz2"])}
+
+
 def ready(files: dict[str, bytes], level: int, root: str) -> dict[str, bytes]:
     """The same files with sources compiled."""
     out = {}
@@ -156,7 +164,7 @@ def main(out: Path, ours: Path) -> None:
     numpy |= metadata("numpy")
     random = {p: d for p, d in more.items() if p.startswith("numpy/random/")}
     more = {p: d for p, d in more.items() if p not in random}
-    loom, later = split(installed("loom"), ours_used)
+    loom, later = split(unpacked(installed("loom")), ours_used)
     packs = {"stdlib": rest, "numpy": more, "random": random, "loom": later}
     index = {
         module_name(path): name
