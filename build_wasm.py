@@ -12,9 +12,10 @@ import argparse
 import sys
 import time
 
+from loom.errors import LoomError
+from loom.fabric.server import bound, serve
 from tools.wasm.assemble import DIST, build
-from tools.wasm.server import serve
-from tools.wasm.sources import ROOT, BuildError
+from tools.wasm.sources import ROOT
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -36,8 +37,8 @@ def main(argv: list[str] | None = None) -> int:
                 f"Built {DIST.relative_to(ROOT)}: {size / 1e6:.1f} MB, {seconds:.1f} s"
             )
         if options.serve:
-            serve(DIST, options.port, options.host)
-    except BuildError as error:
+            serve(bound(DIST, options.port, options.host))
+    except LoomError as error:
         print(f"build_wasm: {error}", file=sys.stderr)
         return 1
     return 0

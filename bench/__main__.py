@@ -9,8 +9,6 @@ import os
 import sys
 from importlib import import_module
 
-from tools.wasm.sources import BuildError
-
 QUESTIONS = {
     "cpu": "layers and a small network beside hand-written NumPy and PyTorch",
     "web": "the JavaScript API in Chromium beside the same NumPy lines in Pyodide",
@@ -54,9 +52,11 @@ def main(arguments: list[str] | None = None) -> int:
         if error.name != module:
             raise
         parser.error(f"{module} is not in this checkout.")
+    from loom.errors import LoomError  # NumPy with it: after the threads are set
+
     try:
         return question.run(options) or 0
-    except BuildError as error:
+    except LoomError as error:
         sys.exit(f"bench: {error}")
 
 

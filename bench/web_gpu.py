@@ -30,9 +30,9 @@ from urllib.parse import urlencode
 import numpy as np
 
 from bench.web_peers import LINES, TOLERANCE, PeersHandler, write_data
+from loom.fabric.server import Server
 from tools.wasm import chromium
 from tools.wasm.assemble import DIST, build
-from tools.wasm.server import Server
 
 CONTENDERS = ("loom", "jax-js", "tfjs")
 PRODUCTS = "matrix products"

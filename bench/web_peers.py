@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+from loom.fabric.server import Handler, Server
 from tools.wasm import chromium
 from tools.wasm.assemble import DIST, build
-from tools.wasm.server import Handler, Server
 from tools.wasm.sources import PEERS, npm_package
 
 HERE = Path(__file__).with_name("peers")

@@ -12,7 +12,16 @@ import loom
 from loom import examples, picture
 from loom.data.tasks import SYMBOLS
 from loom.errors import ConfigError, InputError
-from loom.fabric import files, gpus, menu, models, playing, terminal, training
+from loom.fabric import (
+    files,
+    gpus,
+    menu,
+    models,
+    page,
+    playing,
+    terminal,
+    training,
+)
 from loom.fabric.cli import STOPPED
 from loom.fabric.playing import AsJson
 from loom.fabric.terminal import say, say_json
@@ -322,6 +331,7 @@ app.command()(files.write)
 app.command()(playing.demo)
 app.command()(playing.bench)
 app.command()(gpus.gpu)
+app.command()(page.page)
 
 export = typer.Typer(help="Write a model for another place.", no_args_is_help=True)
 export.command("web")(files.web)

@@ -10,9 +10,9 @@ import pytest
 import loom
 from loom.export import export_web
 from loom.export.steps import STEPS
+from loom.fabric.server import Handler, Server
 from loom.layers import LAYERS
 from tests.compare import assert_close
-from tools.wasm.server import Handler, Server
 
 PREDICT = """
     const { load } = await import(argument.url);

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from loom.fabric.server import Handler, Server
 from tools.wasm.assemble import DIST
-from tools.wasm.server import Handler, Server
 
 CHECKS = Path(__file__).with_name("checks")
 ROOT = Path(__file__).resolve().parents[2]

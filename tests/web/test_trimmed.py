@@ -4,7 +4,7 @@ import statistics
 
 import pytest
 
-from tools.wasm import trim
+from loom.fabric import site
 from tools.wasm.assemble import DIST
 
 PROGRAMS = {
@@ -149,7 +149,7 @@ def test_tracebacks_keep_their_lines_and_asyncio_runs(browser, server):
     page.close()
 
 
-@pytest.mark.parametrize("name", trim.START)
+@pytest.mark.parametrize("name", site.START)
 def test_the_base_is_small(name, server):
     most = {"python-base.zip": 0.8, "numpy-base.pack": 1.05, "loom_nn-base.pack": 0.3}
     assert (DIST / "runtime" / f"{name}.br").stat().st_size < most[name] * 1e6

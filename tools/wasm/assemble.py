@@ -20,28 +20,18 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from loom.fabric import site, vendor
+from loom.fabric.vendor import digest
 from tools.wasm import kernels, trim
 from tools.wasm.sources import (
-    PYODIDE,
     ROOT,
     BuildError,
     cache,
-    npm_package,
-    pyodide_lock,
-    pyodide_wheel,
     run,
-    sha256,
 )
 
 DIST = ROOT / "web" / "dist"
-RUNTIME = (
-    "pyodide.mjs",
-    "pyodide.asm.mjs",
-    "pyodide.asm.wasm",
-    "python_stdlib.zip",
-)
 PACKAGES = ("numpy", "micropip")  # beside ours
-CHARTS = ("dist/uPlot.esm.js", "dist/uPlot.min.css", "LICENSE")
 # Seldom other bytes, so the slowest compression is waited for once.
 SETTLED = ("python-base.zip", "numpy-base.pack")
 COMPRESSED = {
@@ -55,9 +45,8 @@ def build(quality: int = 9) -> Path:
         fresh = DIST.with_name("build")
         shutil.rmtree(fresh, ignore_errors=True)
         _copy_sources(fresh)
-        _copy_vendor(fresh)
         kernels.current()
-        _write_runtime(fresh / "runtime")
+        _write_runtime(fresh)
         _write_generated(fresh)
         paths = [p for p in fresh.rglob("*") if p.suffix in COMPRESSED and p.is_file()]
         with ThreadPoolExecutor() as pool:
@@ -84,39 +73,30 @@ def _copy_sources(target: Path) -> None:
     shutil.copy(ROOT / "LICENSE", target)
 
 
-def _copy_vendor(target: Path) -> None:
-    charts = target / "vendor" / "uplot"
-    charts.mkdir(parents=True, exist_ok=True)
-    for name in CHARTS:
-        shutil.copy(npm_package("uplot") / name, charts)
-
-
-def _write_runtime(runtime: Path) -> None:
-    """Pyodide, the wheels, and a lock file of just these."""
+def _write_runtime(target: Path) -> None:
+    """Pyodide, the wheels, a lock file of just these, and the charts."""
     from pyodide_lock import PyodideLockSpec
     from pyodide_lock.utils import add_wheels_to_spec
 
-    runtime.mkdir()
-    pyodide = npm_package("pyodide")
-    for name in RUNTIME:
-        # A map that is named and not there would be an error in the console.
-        data = (pyodide / name).read_bytes()
-        if name.endswith(".mjs"):
-            data = data.partition(b"\n//# sourceMappingURL=")[0] + b"\n"
-        (runtime / name).write_bytes(data)
-    for name in PACKAGES:
-        shutil.copy(pyodide_wheel(name), runtime)
+    kept = cache("vendor")
+    site.add_vendor(target, kept)
+    runtime = target / "runtime"
+    wheels = {
+        name: vendor.fetch(vendor.python_package(name, kept), kept) for name in PACKAGES
+    }
+    for path in wheels.values():
+        shutil.copy(path, runtime)
     wheel = build_wheel(runtime)
-    lock = pyodide_lock()
+    lock = json.loads(vendor.fetch(vendor.LOCK, kept).read_bytes())
     lock["packages"] = {name: lock["packages"][name] for name in PACKAGES}
-    lock["info"].setdefault("version", PYODIDE)  # pyodide-lock 0.1 wants it
+    lock["info"].setdefault("version", vendor.PYODIDE)  # pyodide-lock 0.1 wants it
     path = runtime / "pyodide-lock.json"
     path.write_text(json.dumps(lock))
     spec = PyodideLockSpec.from_json(path)
     spec = add_wheels_to_spec(spec, [wheel], base_path=runtime)
     spec.check_wheel_filenames()
     spec.to_json(path, indent=1)
-    trim.write(runtime, [wheel, pyodide_wheel("numpy")])
+    trim.write(runtime, [wheel, wheels["numpy"]])
 
 
 def build_wheel(folder: Path) -> Path:
@@ -139,17 +119,10 @@ def build_wheel(folder: Path) -> Path:
 
 
 def _write_generated(target: Path) -> None:
-    from loom import __version__
     from tools.wasm.declarations import declarations
 
     (target / "loom.d.mts").write_text(declarations())
-    runtime = target / "runtime"
-    whole = {"python_stdlib.zip"}  # for those who load Pyodide themselves
-    loaded = [*(name for name in RUNTIME if name not in whole), "pyodide-lock.json"]
-    loaded += trim.START
-    sizes = {f"runtime/{name}": (runtime / name).stat().st_size for name in loaded}
-    listing = {"version": __version__, "files": sizes}
-    (target / "files.json").write_text(json.dumps(listing, indent=1))
+    site.describe(target)
     _write_service_worker(target)
 
 
@@ -161,12 +134,12 @@ def _write_service_worker(target: Path) -> None:
         for path in sorted(target.rglob("*"))
         if path.is_file()
         and path.name != "service-worker.js"
-        and (path.suffix not in unwanted or path.name in trim.START)
+        and (path.suffix not in unwanted or path.name in site.START)
     ]
-    contents = [f"{p.relative_to(target)} {sha256(p.read_bytes())}" for p in files]
+    contents = [f"{p.relative_to(target)} {digest(p.read_bytes())}" for p in files]
     script = target / "service-worker.js"
     build = {
-        "version": sha256("\n".join([*contents, script.read_text()]).encode())[:16],
+        "version": digest("\n".join([*contents, script.read_text()]).encode())[:16],
         "files": [path.relative_to(target).as_posix() for path in files],
     }
     script.write_text(f"const BUILD = {json.dumps(build)};\n{script.read_text()}")
@@ -179,7 +152,7 @@ def _compress(path: Path, quality: int) -> None:
     if path.name in SETTLED:
         quality = 11
     data = path.read_bytes()
-    kept = cache("brotli", f"{sha256(data)}-{quality}.br")
+    kept = cache("brotli", f"{digest(data)}-{quality}.br")
     if not kept.is_file():
         partial = kept.with_suffix(".partial")
         partial.write_bytes(brotli.compress(data, quality=quality))

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from loom.fabric.server import HEADERS, Handler, Server
 from tools.wasm.assemble import DIST, build
-from tools.wasm.server import HEADERS, Handler, Server
 from tools.wasm.sources import BuildError
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")

@@ -15,7 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tools.wasm.sources import ROOT, BuildError, run, sha256
+from loom.fabric.vendor import digest
+from tools.wasm.sources import ROOT, BuildError, run
 
 KERNELS = ROOT / "loom" / "kernels"
 SECTION = b"loom.sources"
@@ -53,7 +54,7 @@ def fingerprint(flavour: str) -> bytes:
     compiling, linking = FLAVOURS[flavour]
     options = " ".join((*COMPILE, *compiling, *linking))
     text = [f"{path.name}\n{path.read_text()}" for path in sources()]
-    return sha256("\n".join((options, *text)).encode()).encode()
+    return digest("\n".join((options, *text)).encode()).encode()
 
 
 def built_from(path: Path) -> bytes | None:

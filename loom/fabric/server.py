@@ -1,17 +1,18 @@
-"""A small static server for web/dist, as a careful host would serve it.
+"""A small static server for the page, as a careful host would serve it.
 
 Correct MIME types, a strict Content-Security-Policy, Brotli where the browser takes it
-(the build writes FILE.br beside FILE), and revalidation, so that a rebuild is seen.
+(build_wasm.py writes FILE.br beside FILE), and revalidation, so that a rebuild is seen.
 """
 
 import sys
+from collections.abc import Callable
 from email.utils import formatdate
 from functools import partial
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from tools.wasm.sources import BuildError
+from loom.errors import InputError
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -84,22 +85,27 @@ class Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-def serve(folder: Path, port: int, host: str = "127.0.0.1") -> None:
-    """Serve `folder` until interrupted; port 0 takes any free one."""
+def bound(folder: Path, port: int, host: str = "127.0.0.1") -> Server:
+    """A server of `folder`; port 0 takes any free one. InputError when it is taken."""
     try:
-        server = Server((host, port), partial(Handler, directory=str(folder)))
+        return Server((host, port), partial(Handler, directory=str(folder)))
     except OSError as error:
-        raise BuildError(
+        raise InputError(
             f"cannot serve on {host}:{port}: {error.strerror}. If another program has "
             f"the port, choose another: --port {port + 1}, or "
             f"`make demo PORT={port + 1}`."
         ) from None
+
+
+def serve(server: Server, started: Callable[[str], object] | None = None) -> None:
+    """Serve until interrupted; `started` is told the address."""
     with server:
-        print(
-            f"Loom is at http://{host}:{server.server_port}/ (Ctrl-C ends it)",
-            flush=True,
-        )
+        host, port = server.server_address
+        address = f"http://{host}:{port}/"
+        print(f"Loom is at {address} (Ctrl-C ends it)", flush=True)
         try:
+            if started:
+                started(address)
             server.serve_forever()
         except KeyboardInterrupt:
             print()
