@@ -13,10 +13,15 @@
 // Products:  FORWARD (F, C KK) x (C KK, B OH OW); INPUT (C, F KK) x (F KK, B H W);
 //            WEIGHTS (F, B O') x (B O', C KK), O' the outputs of a sample rounded up to
 //            whole tiles, so that a tile of k is inside of one sample
-// Grid:      the tiles of the product, over x and y; splits along z
+// Entries:   tiled; alone (conv_alone.wgsl) for processors that play a GPU
+// Grid:      tiled: the tiles of the product, over x and y; splits along z. alone: a
+//            thread for TM rows and four places or, of WEIGHTS, TAPS of a kernel's row;
+//            8 a workgroup, the places rounded up to quads
+// Params:    alone counts places in n, and of WEIGHTS rows of outputs in k
 // Overrides: those of the tile; MODE 0 FORWARD, 1 INPUT, 2 WEIGHTS; the sizes, which are
 //            constants so that dividing by them is cheap; VEC writes four (YW or XW 1, all
-//            else multiples of 4)
+//            else multiples of 4); of alone ALONE, TM, TAPS, and QUADS: its threads tell
+//            each other
 //: include activation
 //: include grid
 //: include tile
@@ -38,6 +43,9 @@ override LAST: bool = false;
 override VEC: bool = false;
 override BIAS: bool = false;
 override KEEP: bool = false;
+override ALONE: bool = false;
+override QUADS: bool = false;
+override TAPS: u32 = 1u;
 override ACTIVATION: u32 = 5u;
 
 const FORWARD: u32 = 0u;
@@ -87,6 +95,9 @@ struct Params { m: u32, n: u32, k: u32, groups: u32, k_split: u32 }
 @group(0) @binding(4) var<storage, read_write> before: array<Kept>;
 @group(0) @binding(8) var<uniform> p: Params;
 
+//: if ALONE
+//: include conv_alone
+//: else
 // Of a place (b, h, w) or of a weight (c, i, j): what it adds to the position in b, and
 // where it stands in the image. Sums may wrap below zero; what is read is inside.
 struct Part { at: u32, h: u32, w: u32 }
@@ -238,30 +249,44 @@ fn target_of(m: u32, n: u32, split: u32) -> u32 {
     //: end
 }
 
+//: end
+
 fn act(v: f32) -> f32 { return activate(ACTIVATION, v); }
 
-fn write(m: u32, n: u32, split: u32, sums: vec4f) {
-    var v = sums;
+fn biased(m: u32, v: vec4f) -> vec4f {
     //: if BIAS
-    v += f32(bias[m]);
+    return v + f32(bias[m]);
+    //: else
+    return v;
     //: end
-    //: if VEC
-    if (n >= p.n) { return; }
-    let at = target_of(m, n, split) / 4u;
+}
+
+//: if VEC
+fn write_four(at: u32, v: vec4f) {
+    //: if KEEP
+    before[at / 4u] = Kept(v);
+    //: end
+    y[at / 4u] = Out(vec4f(act(v.x), act(v.y), act(v.z), act(v.w)));
+}
+//: else
+fn write_one(at: u32, v: f32) {
     //: if KEEP
     before[at] = Kept(v);
     //: end
-    y[at] = Out(vec4f(act(v.x), act(v.y), act(v.z), act(v.w)));
+    y[at] = Out(act(v));
+}
+//: end
+
+//: if !ALONE
+fn write(m: u32, n: u32, split: u32, sums: vec4f) {
+    let v = biased(m, sums);
+    //: if VEC
+    if (n < p.n) { write_four(target_of(m, n, split), v); }
     //: else
     //: unroll
     for (var c = 0u; c < 4u; c++) {
-        if (n + c < p.n) {
-            let at = target_of(m, n + c, split);
-            //: if KEEP
-            before[at] = Kept(v[c]);
-            //: end
-            y[at] = Out(act(v[c]));
-        }
+        if (n + c < p.n) { write_one(target_of(m, n + c, split), v[c]); }
     }
     //: end
 }
+//: end

@@ -12,9 +12,11 @@
 // Entries:   forward, backward: one workgroup a sample, all of time in one dispatch
 //            forward_step, backward_step: one step, a thread a unit, after the product
 //            of that step (B, G H) or (B, H); for layers whose weights are too many
+//            alone: one step with its product, for processors that play a GPU
 // Overrides: CELL 0 RNN, 1 LSTM, 2 GRU; H; THREADS of a workgroup; PARTS threads share
 //            a row of the product; HELD: its weights stay in registers (at most 64 a
-//            thread); VEC: H is a multiple of 4; KEEP: a backward pass follows; ALL
+//            thread); VEC: H is a multiple of 4; KEEP: a backward pass follows; ALL;
+//            ALONE: the text of that entry; SAMPLES of its threads; QUADS: they tell each other
 //
 // The idea: h lies in workgroup memory; thread (line, part) holds the weights of its
 // rows and columns and multiplies them by h; the parts meet in workgroup memory, where
@@ -32,6 +34,9 @@ override VEC: bool = false;
 override BACK: bool = false;
 override KEEP: bool = false;
 override ALL: bool = true;
+override ALONE: bool = false;
+override QUADS: bool = false;
+override SAMPLES: u32 = 1u;
 
 const G: u32 = 1u + 3u * (CELL % 2u) + CELL / 2u * 2u;
 const K: u32 = G + min(CELL, 1u);
@@ -189,6 +194,7 @@ fn write_slopes(s: Slopes, unit: u32, at: u32) {
     }
 }
 
+//: if !ALONE
 // All of time in one workgroup ------------------------------------------------------
 
 // What the product is taken of: h, or the gates' gradients; padded with zeros.
@@ -227,7 +233,10 @@ fn summed(row: u32) -> f32 {
 fn part_of(t: u32) -> u32 { return select(t % PARTS, t / LINES, BACK); }
 fn line_of(t: u32) -> u32 { return select(t / PARTS, t % LINES, BACK); }
 
+//: end
+
 //: if !BACK
+//: if !ALONE
 @compute @workgroup_size(THREADS)
 fn forward(
     @builtin(workgroup_id) group: vec3u,
@@ -309,25 +318,15 @@ fn forward(
     }
 }
 
-@compute @workgroup_size(256)
-fn forward_step(
-    @builtin(workgroup_id) group: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) t: u32,
-) {
-    let id = linear_group(group, groups) * 256u + t;
-    if (id >= p.batch * H) { return; }
-    let b = id / H;
-    let unit = id % H;
+//: end
+
+// A step of one unit from what the step before left in memory; u: the gates' parts of h.
+fn forward_one(b: u32, unit: u32, u: vec4f) {
+    let id = b * H + unit;
     let at = b * p.time + p.step;
     var old = Unit(0.0, 0.0);
-    var u = vec4f();
     if (p.step > 0u) {
         old = Unit(f32(before[at * H + unit]), cells[id]);
-        //: unroll
-        for (var k = 0u; k < G; k++) {
-            u[k] = product[b * G * H + k * H + unit];
-        }
     } else {
         before[at * H + unit] = stored(0.0);
     }
@@ -338,9 +337,30 @@ fn forward_step(
         cells[id] = next.c;
     }
 }
+
+//: if !ALONE
+@compute @workgroup_size(256)
+fn forward_step(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) t: u32,
+) {
+    let id = linear_group(group, groups) * 256u + t;
+    if (id >= p.batch * H) { return; }
+    var u = vec4f();
+    if (p.step > 0u) {
+        //: unroll
+        for (var k = 0u; k < G; k++) {
+            u[k] = product[id / H * G * H + k * H + id % H];
+        }
+    }
+    forward_one(id / H, id % H, u);
+}
+//: end
 //: end
 
 //: if BACK
+//: if !ALONE
 @compute @workgroup_size(THREADS)
 fn backward(
     @builtin(workgroup_id) group: vec3u,
@@ -417,6 +437,26 @@ fn backward(
     }
 }
 
+//: end
+
+// The gradients of a step of one unit; u: what the step after it hands back to h.
+fn backward_one(b: u32, unit: u32, u: f32) {
+    let id = b * H + unit;
+    let at = b * p.time + p.step;
+    var dh = read_dy(b, p.step, unit) + u;
+    var memory = 0.0;
+    if (p.step + 1u < p.time) {
+        memory = carried[id];
+        //: if CELL == 2u
+        dh += memory;
+        //: end
+    }
+    let s = slopes_of(dh, memory, unit, at, p.step == 0u);
+    carried[id] = s.memory;
+    write_slopes(s, unit, at);
+}
+
+//: if !ALONE
 @compute @workgroup_size(256)
 fn backward_step(
     @builtin(workgroup_id) group: vec3u,
@@ -425,20 +465,12 @@ fn backward_step(
 ) {
     let id = linear_group(group, groups) * 256u + t;
     if (id >= p.batch * H) { return; }
-    let b = id / H;
-    let unit = id % H;
-    var dh = read_dy(b, p.step, unit);
-    var memory = 0.0;
-    if (p.step + 1u < p.time) {
-        dh += product[id];
-        memory = carried[id];
-        //: if CELL == 2u
-        dh += memory;
-        //: end
-    }
-    let at = b * p.time + p.step;
-    let s = slopes_of(dh, memory, unit, at, p.step == 0u);
-    carried[id] = s.memory;
-    write_slopes(s, unit, at);
+    var u = 0.0;
+    if (p.step + 1u < p.time) { u = product[id]; }
+    backward_one(id / H, id % H, u);
 }
+//: end
+//: end
+//: if ALONE
+//: include recurrent_alone
 //: end

@@ -1,6 +1,9 @@
 """One layer on the GPU beside the CPU core: values and every gradient."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from loom.gpu.builder import Builder
 from loom.gpu.kernels import move
@@ -12,15 +15,38 @@ from tests.cases import fill
 from tests.compare import assert_close
 
 SEED, STEP = 7, 3
+# The adapter of the tests is most often a processor, which has kernels of its own: what
+# a real GPU would choose is tested on it too.
+KINDS = {
+    "processor": {"software": True},
+    "processor without subgroups": {"software": True, "subgroups": False},
+    "GPU": {"software": False},
+}
+by_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+def limits_of(device, kind: str):
+    """The device's, were it of that kind."""
+    return replace(device.limits, **KINDS[kind])
 
 
 def compare(
-    device, case, layer, shape, batch, training=False, seed=0, kinds=None, stored="f32"
+    device,
+    case,
+    layer,
+    shape,
+    batch,
+    training=False,
+    seed=0,
+    kinds=None,
+    stored="f32",
+    limits=None,
 ):
     """Fail unless the layer gives on the device what it gives on the CPU.
 
     kinds: the kind of tolerance of values and of gradients. stored: "f16" for halves;
-    the CPU then has inputs and weights that halves can hold.
+    the CPU then has inputs and weights that halves can hold. limits: those that kernels
+    are chosen by, if not the device's.
     """
     value_kind, gradient_kind = kinds or ("forward", "gradient")
     rng = np.random.default_rng(seed)
@@ -42,7 +68,8 @@ def compare(
     dxs = dx if sources else (dx,)
     after, layer.state = dict(layer.state), before
 
-    actual = on_device(device, layer, training, x, sources, dy, stored)
+    limits = limits or device.limits
+    actual = on_device(device, layer, training, x, sources, dy, stored, limits)
     what = f"{layer!r} x {x.shape} {stored} training={training} seed={seed}"
     assert_close(actual["y"], y, value_kind, f"{what}: y")
     # A norm takes dy's mean and more from dy: of two values next to nothing is left.
@@ -89,11 +116,9 @@ def program_of(layer, training, shape, sources, dy_shape, limits=None, stored="f
     return b
 
 
-def on_device(device, layer, training, x, sources, dy, stored="f32"):
+def on_device(device, layer, training, x, sources, dy, stored, limits):
     """y, the gradients and the state as the device gives them, by name."""
-    b = program_of(
-        layer, training, x.shape, len(sources), dy.shape, device.limits, stored
-    )
+    b = program_of(layer, training, x.shape, len(sources), dy.shape, limits, stored)
     program, layout = b.finish(), b.layout
     store = Store(device)
     loaded = device.load(program, store)

@@ -48,6 +48,7 @@ SIZES = {
             (9, 7, 5, 3, 2, 1, 33, 3),
             (16, 16, 8, 5, 1, 0, 32, 1),
             (7, 5, 2, 4, 3, 2, 65, 2),
+            (6, 13, 2, 9, 2, 4, 17, 2),
         )
     ],
     L.Conv1D: [
@@ -111,7 +112,7 @@ SIZES = {
             (kind(c, h, return_sequences=every), (t, c), b)
             for c, h, every, t, b in (
                 (1, 1, True, 1, 1), (5, 31, True, 3, 2), (3, 33, False, 4, 3),
-                (4, 64, True, 2, 5),
+                (4, 64, True, 2, 5), (3, 20, True, 3, 21),
             )
         ]
         for kind in (L.RNN, L.LSTM, L.GRU, L.QRNN, L.SRU)

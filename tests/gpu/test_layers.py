@@ -13,7 +13,7 @@ from loom.layers.base import Layer
 from loom.training import TrainingConfig
 from tests.cases import BY_LAYER, CASES
 from tests.compare import assert_close
-from tests.gpu.harness import compare, program_of
+from tests.gpu.harness import compare, limits_of, program_of
 from tests.gpu.sizes import SIZES
 from tests.parity import record
 
@@ -42,12 +42,14 @@ def test_every_layer_has_sizes():
     assert not missing, f"no sizes in tests/gpu/sizes.py for {missing}"
 
 
+@pytest.mark.parametrize("kind", ["processor", "GPU"])
 @pytest.mark.parametrize(
     ("name", "case", "make", "training"), EXAMPLES, ids=[row[0] for row in EXAMPLES]
 )
-def test_examples(device, name, case, make, training):
+def test_examples(device, name, case, make, training, kind):
     layer, shape = make()
-    compare(device, case, layer, shape, case.batch, training)
+    limits = limits_of(device, kind)
+    compare(device, case, layer, shape, case.batch, training, limits=limits)
 
 
 @pytest.mark.parametrize("case", READY, ids=lambda case: case.layer.__name__)
@@ -61,11 +63,24 @@ def test_drawn(device, case, data):
     compare(device, case, layer, shape, batch, training, seed)
 
 
+@pytest.mark.parametrize("kind", ["processor", "GPU"])
 @pytest.mark.parametrize(("case", "layer", "shape", "batch"), EDGES)
-def test_sizes(device, case, layer, shape, batch):
+def test_sizes(device, case, layer, shape, batch, kind):
     long = batch * prod(shape) > 10_000
-    kinds = ("long", "long") if long else None
-    compare(device, case, layer, shape, batch, case.modes[-1], kinds=kinds)
+    chosen = {"kinds": ("long", "long") if long else None}
+    chosen["limits"] = limits_of(device, kind)
+    compare(device, case, layer, shape, batch, case.modes[-1], **chosen)
+
+
+@pytest.mark.parametrize("number", range(len(SIZES[loom.Conv2D])))
+def test_processors_without_subgroups(device, number):
+    """Threads that tell each other nothing read everything themselves."""
+    limits = limits_of(device, "processor without subgroups")
+    layer, shape, batch = SIZES[loom.Conv2D][number]
+    compare(device, BY_LAYER[loom.Conv2D], layer, shape, batch, limits=limits)
+    for kind in (loom.RNN, loom.LSTM, loom.GRU):
+        layer, shape, batch = SIZES[kind][number % len(SIZES[kind])]
+        compare(device, BY_LAYER[kind], layer, shape, batch, limits=limits)
 
 
 @pytest.mark.parametrize(

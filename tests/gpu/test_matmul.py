@@ -1,10 +1,4 @@
-"""Matrix products in every tile, beside float64.
-
-The adapter of the tests is most often a processor, whose kernel is `alone`: what a real
-GPU chooses is tested too, as KINDS says.
-"""
-
-from dataclasses import replace
+"""Matrix products in every tile, beside float64."""
 
 import numpy as np
 import pytest
@@ -14,14 +8,9 @@ from loom.gpu.kernels import matmul as products
 from loom.gpu.kernels.matmul import Operand, matmul, product
 from loom.gpu.kernels.tiles import SMALLEST, TILES
 from tests.compare import assert_close
+from tests.gpu.harness import by_kind, limits_of
 
 ALL = [*TILES, SMALLEST]
-KINDS = {
-    "processor": {"software": True},
-    "processor without subgroups": {"software": True, "subgroups": False},
-    "GPU": {"software": False},
-}
-by_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 def draw(*shape, seed=0):
@@ -29,7 +18,7 @@ def draw(*shape, seed=0):
 
 
 def run(device, build, *arrays, kind="GPU"):
-    b = Builder(limits=replace(device.limits, **KINDS[kind]))
+    b = Builder(limits=limits_of(device, kind))
     inputs = [b.input(f"x{i}", array.shape) for i, array in enumerate(arrays)]
     b.output("y", build(b, *inputs))
     program = device.load(b.finish())

@@ -6,7 +6,7 @@ from loom import GRU, LSTM, RNN
 from loom.gpu.kernels import recurrent as kernels
 from loom.gpu.program import Limits
 from tests.cases import BY_LAYER
-from tests.gpu.harness import compare
+from tests.gpu.harness import compare, limits_of
 
 KINDS = [RNN, LSTM, GRU]
 PLANS = {
@@ -24,7 +24,8 @@ PLANS = {
 def test_every_way(device, monkeypatch, kind, way, c, h, t, batch, every):
     monkeypatch.setattr(kernels, "_plan", PLANS[way])
     layer = kind(c, h, return_sequences=every)
-    compare(device, BY_LAYER[kind], layer, (t, c), batch)
+    limits = limits_of(device, "GPU")
+    compare(device, BY_LAYER[kind], layer, (t, c), batch, limits=limits)
 
 
 def test_what_fits_stays_on_the_multiprocessor():

@@ -1,4 +1,8 @@
-"""Convolutions of images and sequences, and their gradients (shaders/conv.wgsl)."""
+"""Convolutions of images and sequences, and their gradients (shaders/conv.wgsl).
+
+Each is a tiled product whose windows are read from the image; where a processor plays
+the GPU, the kernel without tiles of shaders/conv_alone.wgsl.
+"""
 
 from dataclasses import dataclass
 
@@ -16,6 +20,7 @@ from loom.gpu.kernels.reduce import channel_sum
 from loom.gpu.program import Tensor
 
 FORWARD, INPUT, WEIGHTS = 0, 1, 2
+ROWS = 16  # of the product, to a thread of the kernel without tiles
 Pair = tuple[int, int]
 
 
@@ -115,13 +120,18 @@ def _weights(b, dv: Tensor, x: Tensor, sizes: Sizes, dweight: Tensor) -> None:
     f = sizes.filters
     n = dweight.size // f
     batch, out = x.shape[0], sizes.out[0] * sizes.out[1]
-    tile, _ = choose(b.limits, f, n, 1, 1)
-    padded = round_up(out, tile.bk)
-    k = batch * padded
-    # The sum is over the whole batch: as many splits as keep the device busy.
-    groups = tile.count(f, n)
-    splits = max(1, min(512 // groups, k // 256, 256))
-    k_split = round_up(round_up(k, splits) // splits, tile.bk)
+    alone = b.limits.software
+    if alone:
+        tile, k = None, batch * sizes.out[0]  # a step is a row of a sample
+        groups = -(-f // ROWS) * -(-sizes.channels * sizes.kernel[0] // 4)
+        splits = max(1, min(256 // groups, k))
+        k_split = -(-k // splits)
+    else:
+        tile, _ = choose(b.limits, f, n, 1, 1)
+        k = batch * round_up(out, tile.bk)
+        # The sum is over the whole batch: as many splits as keep the device busy.
+        splits = max(1, min(512 // tile.count(f, n), k // 256, 256))
+        k_split = round_up(round_up(k, splits) // splits, tile.bk)
     splits = -(-k // k_split)
     # The kernel writes sums in float32; as halves `combine` writes them.
     direct = splits == 1 and dweight.dtype == "f32"
@@ -142,16 +152,41 @@ def _weights(b, dv: Tensor, x: Tensor, sizes: Sizes, dweight: Tensor) -> None:
 
 def _run(b, size, sizes, reads, writes, overrides, tile=None, splits=None) -> None:
     m, n, k = size
-    tile = tile or choose(b.limits, m, n, 1, 1)[0]
     splits, k_split = splits or (1, k)
-    groups = tile.count(m, n)
-    overrides = {k: v for k, v in overrides.items() if v is not False}
+    features: tuple[str, ...] = ()
+    if b.limits.software:
+        entry = "alone"
+        n, kind = _alone(sizes, m, n, overrides["MODE"])
+        groups = -(-m // kind["TM"]) * round_up(n, 4)
+        blocks = -(-groups // 8)
+        overrides = overrides | kind
+        if b.limits.subgroups:
+            features, overrides["QUADS"] = ("subgroups",), True
+    else:
+        entry = "tiled"
+        tile = tile or choose(b.limits, m, n, 1, 1)[0]
+        blocks = groups = tile.count(m, n)
+        overrides = overrides | tile.overrides()
     b.dispatch(
         "conv",
-        "tiled",
+        entry,
         reads=reads,
         writes=writes,
         params=[m, n, k, groups, k_split],
-        groups=(*spread(b, groups), splits),
-        overrides=tile.overrides() | sizes.overrides() | overrides,
+        groups=(*spread(b, blocks), splits),
+        overrides={k: v for k, v in overrides.items() if v is not False}
+        | sizes.overrides(),
+        features=features,
     )
+
+
+def _alone(sizes: Sizes, m: int, n: int, mode: int) -> tuple[int, dict[str, int]]:
+    """Places of the threads of the kernel without tiles, and its overrides."""
+    height, width = sizes.kernel
+    chunks = -(-width // 4)
+    kind = {"ALONE": True, "TM": -(-m // -(-m // ROWS)), "TAPS": -(-width // chunks)}
+    if mode == WEIGHTS:
+        return sizes.channels * height * chunks, kind | {"VEC": False}
+    across = (sizes.out if mode == FORWARD else sizes.size)[1]
+    kind["VEC"] = not sizes.last and across % 4 == 0
+    return n // across * -(-across // 4), kind

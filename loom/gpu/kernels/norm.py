@@ -37,7 +37,7 @@ def row_norm(
     y = b.tensor(x.shape)
     mean = b.scratch((rows,)) if b.keep and bias is not None else None
     rstd = b.scratch((rows,)) if b.keep else None
-    groups, overrides = _rows(rows, c, center=bias is not None)
+    groups, overrides = _rows(b, rows, c, center=bias is not None)
     b.dispatch(
         "norm",
         "forward",
@@ -77,7 +77,7 @@ def row_norm_backward(
     if not need_dx:
         return None
     dx = b.tensor(x.shape)
-    groups, overrides = _rows(rows, c, center=cache.mean is not None)
+    groups, overrides = _rows(b, rows, c, center=cache.mean is not None)
     b.dispatch(
         "norm",
         "backward",
@@ -90,8 +90,8 @@ def row_norm_backward(
     return dx
 
 
-def _rows(rows: int, columns: int, center: bool) -> tuple[int, dict]:
-    lanes = lanes_for(columns)
+def _rows(b, rows: int, columns: int, center: bool) -> tuple[int, dict]:
+    lanes = lanes_for(b.limits, columns)
     overrides = {"LANES": lanes, "CENTER": center, "VEC": columns % 4 == 0}
     return -(-rows * lanes // 256), overrides
 

@@ -2,7 +2,8 @@
 
 One product gives the gates' parts of x for all of time. The recurrence then is one
 dispatch, a workgroup a sample, where its weights fit: in the registers of a workgroup,
-or near it. Otherwise each step is a product and a kernel over all units.
+or near it. Otherwise each step is a product and a kernel over all units; where a
+processor plays the GPU, both in one.
 """
 
 from dataclasses import dataclass
@@ -56,7 +57,8 @@ def forward(
     h, g = weight_hh.shape[1], GATES[cell]
     xp = matmul(b, x, weight_ih, transpose_b=True, bias=bias)
     y = b.tensor((batch, time, h) if every else (batch, h))
-    plan = _plan(b.limits, g * h, h)
+    alone = b.limits.software
+    plan = None if alone else _plan(b.limits, g * h, h)
     kept = b.tensor((batch, time, KEPT[cell] * h)) if b.keep else None
     before = b.tensor((batch, time, h)) if b.keep or not plan else None
     overrides = {"CELL": cell, "H": h, "KEEP": b.keep, "ALL": every}
@@ -70,6 +72,11 @@ def forward(
             groups=batch,
             overrides=overrides | _overrides(plan, h),
         )
+    elif alone:
+        cells = b.scratch((batch, h))
+        for step in range(time):
+            reads, writes = [xp, weight_hh, bias_hn], [y, kept, before, cells]
+            _alone(b, reads, writes, (batch, time, step), h, overrides)
     else:
         cells = b.scratch((batch, h))
         parts = b.scratch((batch, g * h))
@@ -123,7 +130,8 @@ def backward(
     dvx = b.tensor((batch, time, g * h))
     dvh = b.tensor((batch, time, g * h)) if cell == GRU else dvx
     writes = [dvx, dvh if cell == GRU else None]
-    plan = _plan(b.limits, h, g * h)
+    alone = b.limits.software
+    plan = None if alone else _plan(b.limits, h, g * h)
     overrides = {"CELL": cell, "H": h, "BACK": True, "ALL": every}
     earlier = cache.before if cell == GRU else None
     if plan:
@@ -136,6 +144,11 @@ def backward(
             groups=batch,
             overrides=overrides | _overrides(plan, h),
         )
+    elif alone:
+        carried = b.scratch((batch, h))
+        reads, writes = [dy, weight_hh, cache.kept, earlier], [*writes, carried]
+        for step in range(time - 1, -1, -1):
+            _alone(b, reads, writes, (batch, time, step), h, overrides)
     else:
         carried, dh = b.scratch((batch, h)), b.scratch((batch, h))
         for step in range(time - 1, -1, -1):
@@ -173,6 +186,28 @@ def backward(
     if not need_dx:
         return None
     return matmul(b, dvx, weight_ih)
+
+
+def _alone(b, reads, writes, at: tuple[int, int, int], h: int, overrides) -> None:
+    """One step with its product, (batch, time, step)."""
+    batch = at[0]
+    back = "BACK" in overrides
+    samples = min(8 if back else 16, batch)
+    lines = -(-h // 4) if back else h
+    threads = -(-lines // 4) * 4 * -(-batch // samples)
+    quads = {"QUADS": True} if b.limits.subgroups else {}
+    b.dispatch(
+        "recurrent",
+        "alone",
+        reads=reads,
+        writes=writes,
+        params=[*at, threads],
+        groups=-(-threads // 8),
+        overrides=overrides
+        | {"ALONE": True, "SAMPLES": samples, "VEC": h % 4 == 0}
+        | quads,
+        features=("subgroups",) if quads else (),
+    )
 
 
 def _overrides(plan: Plan, h: int) -> dict:

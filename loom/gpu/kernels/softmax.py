@@ -47,7 +47,7 @@ def _run(b, entry, reads, out, axis, scale, seen=None) -> None:
     axis %= len(out.shape)
     columns, inner = out.shape[axis], prod(out.shape[axis + 1 :])
     rows = out.size // columns
-    lanes = lanes_for(columns)
+    lanes = lanes_for(b.limits, columns)
     groups = -(-rows * lanes // 256)
     vec = inner == 1 and columns % 4 == 0
     overrides = {"LANES": lanes}
@@ -65,6 +65,8 @@ def _run(b, entry, reads, out, axis, scale, seen=None) -> None:
     )
 
 
-def lanes_for(columns: int) -> int:
-    """Threads that share a row of `columns` values."""
+def lanes_for(limits, columns: int) -> int:
+    """Threads that share a row of `columns` values; on a processor none shares one."""
+    if limits.software:
+        return 1
     return 8 if columns <= 64 else 64 if columns <= 2048 else 256
