@@ -143,6 +143,30 @@ async def call_async(handle: int, name: str, finite: bool, text: str, *buffers):
     return results
 
 
+def pass_find(handle: int, rows: int):
+    """What web/repeat.mjs needs to make a forward pass of `rows` (0: flat), or None.
+
+    [device, executable, values of x and y, y in the reply's skeleton]
+    """
+    net = _networks.get(handle)
+    if net is None or not net.has_gpu():
+        return None
+    found = net.session().repeatable(rows or net.batch_size)
+    if found is None:
+        return None
+    x, y = found.program.inputs["x"], found.program.outputs["y"]
+    output = json.dumps({"$array": 0, "shape": y.shape if rows else [y.size]})
+    return to_js([found.device.raw, found.handle, x.size, y.size, output])
+
+
+def pass_stands(handle: int, executable: int, rows: int, finite: bool) -> bool:
+    """Whether the pass of `executable` is the one that Python would have made."""
+    net = _networks.get(handle)
+    if net is None or not net.has_gpu():
+        return False
+    return net.session().stands(executable, rows, finite)
+
+
 def free(handle: int) -> None:
     """Forget a network and its training; a handle that is not known is no error."""
     _networks.pop(handle, None)

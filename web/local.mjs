@@ -1,4 +1,5 @@
 // The host of networks in this thread: Python's loom.browser, called directly.
+import { Repeats } from "./repeat.mjs";
 import { startRuntime } from "./runtime.mjs";
 
 /**
@@ -13,6 +14,8 @@ const SLICE = 12;
 
 export class LocalHost {
   #bridge;
+  /** @type {Repeats} */
+  #repeats;
   /** Of runs that are paused: what lets each go on. @type {Map<number, () => void>} */
   #paused = new Map();
 
@@ -22,6 +25,7 @@ export class LocalHost {
     const { pyodide, bridge } = await startRuntime(options);
     host.pyodide = pyodide;
     host.#bridge = bridge;
+    host.#repeats = new Repeats(bridge);
     return host;
   }
 
@@ -37,6 +41,7 @@ export class LocalHost {
    */
   send(handle, name, finite, message) {
     const { text, buffers } = message;
+    if (handle && name === "ForwardGPU" && !finite) return this.#forward(handle, message);
     if (handle && isAwaited(name)) {
       return this.#awaited(this.#bridge.call_async(handle, name, finite, text, ...buffers));
     }
@@ -104,7 +109,22 @@ export class LocalHost {
   /** Forget a network. */
   free(handle) {
     this.#bridge.free(handle);
+    this.#repeats.free(handle);
     this.resume(handle);
+  }
+
+  #forward(handle, message) {
+    const repeated = this.#repeats.run(handle, message);
+    if (!repeated) return this.#first(handle, message);
+    return repeated.then((reply) => reply ?? this.#first(handle, message));
+  }
+
+  async #first(handle, message) {
+    const { text, buffers } = message;
+    const step = this.#bridge.call_async(handle, "ForwardGPU", false, text, ...buffers);
+    const reply = await this.#awaited(step);
+    if (reply.length > 1) this.#repeats.learn(handle, message);
+    return reply;
   }
 
   /** The reply of one of Python's coroutines, whose promises are awaited here. */

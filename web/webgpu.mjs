@@ -54,7 +54,7 @@ export async function open() {
   }
 }
 
-class Device {
+export class Device {
   /** Bytes of all buffers that were made and not freed, idle staging buffers apart. */
   liveBytes = 0;
   /** Why the device answers no more; empty while it does. */
@@ -187,6 +187,11 @@ class Device {
     this.#executables.set(handle, executable);
     await this.#settled();
     return handle;
+  }
+
+  /** Whether a program is here. */
+  holds(executable) {
+    return this.#executables.has(executable);
   }
 
   /** Set an input, the step block or any other buffer of a program's own, by name. */

@@ -122,6 +122,16 @@ class Mirror:
         self._changed.clear()
         self._held = held if not self.newer else self._held
 
+    def at_rest(self) -> bool:
+        """Whether `push` has nothing to send, for nobody can have touched anything."""
+        if self._changed or self.newer:
+            return not self._changed
+        return not self._held and not any(
+            _is_held(arrays, name)
+            for _, arrays in self._groups.values()
+            for name in dict.keys(arrays)
+        )
+
     def ran(self) -> None:
         """The device has changed its values."""
         if not self.newer:

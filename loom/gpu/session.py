@@ -246,15 +246,16 @@ class Session:
 
     def follow(self) -> None:
         """Begin anew where layers, or their dicts of arrays, were replaced."""
-        net = self.net
-        same = net.plan() is self._plan and all(
+        if not self._same():
+            self.mirror.release()
+            self._drop()
+            self._begin(self.net)
+
+    def _same(self) -> bool:
+        return self.net.plan() is self._plan and all(
             layer.parameters is parameters and layer.state is state
             for layer, parameters, state in self._watched
         )
-        if not same:
-            self.mirror.release()
-            self._drop()
-            self._begin(net)
 
     def _drop(self) -> None:
         for program in self._programs.values():

@@ -1,0 +1,104 @@
+// Forward passes on the GPU that Python made before, made again without its work.
+//
+// What a pass needs is settled once Python has made it: the program on the device, the
+// input's length, the reply's shape. Another call that looks the same writes, submits
+// and reads here, and Python says at once, in one short call, whether that is the right
+// program with the newest weights. If it is not, and for all that is unusual, Python
+// makes the pass, with its checks and errors.
+
+/**
+ * @typedef {object} Pass
+ * @property {import("./webgpu.mjs").Device} device
+ * @property {number} executable
+ * @property {number} rows    0 where the input is flat
+ * @property {number} size    values of the input
+ * @property {number} count   values of the output
+ * @property {string} output  the output in the reply's skeleton
+ */
+
+export class Repeats {
+  #find;
+  #stands;
+  /** By the network's handle and the call's skeleton. @type {Map<number, Map<string, Pass>>} */
+  #passes = new Map();
+
+  /** @param {any} bridge  Python's loom.browser */
+  constructor(bridge) {
+    // Looking a function up makes a proxy.
+    this.#find = bridge.pass_find;
+    this.#stands = bridge.pass_stands;
+  }
+
+  /**
+   * The reply of ForwardGPU: null, now or later, where Python must make the pass.
+   * @returns {Promise<import("./local.mjs").Reply | null> | null}
+   */
+  run(handle, { text, buffers: [x] }) {
+    const pass = this.#passes.get(handle)?.get(text);
+    if (!pass || !(x instanceof Float32Array) || x.length !== pass.size) return null;
+    const { device, executable, rows } = pass;
+    if (!device.holds(executable)) return null;
+    const start = performance.now();
+    let reading;
+    try {
+      device.set(executable, "x", 0, x);
+      reading = device.runAndRead(executable, "forward", "y");
+    } catch (error) {
+      reading = Promise.reject(error);
+    }
+    if (this.#stands(handle, executable, rows, isFinite(x))) {
+      return this.#reply(pass, reading, start, () => {
+        this.#stands(handle, executable, rows, false);
+        this.#forget(handle, text);
+      });
+    }
+    reading.catch(() => {});
+    this.#forget(handle, text);
+    return null;
+  }
+
+  async #reply({ count, output }, reading, start, failed) {
+    try {
+      const { buffer } = await reading;
+      const nanoseconds = Math.round(1e6 * (performance.now() - start));
+      return [`[${output}, ${nanoseconds}]`, new Float32Array(buffer, 0, count)];
+    } catch ({ kind, name, message }) {
+      failed();
+      // Python opens another GPU.
+      if (kind === "DeviceLost") return null;
+      return [JSON.stringify({ error: message, type: kind ?? name })];
+    }
+  }
+
+  #forget(handle, text) {
+    this.#passes.get(handle)?.delete(text);
+  }
+
+  /** Learn the pass that Python has just made. */
+  learn(handle, { text, buffers: [x] }) {
+    const [{ shape }] = JSON.parse(text);
+    if (!(x instanceof Float32Array) || !shape) return;
+    const rows = shape.length === 1 ? 0 : shape[0];
+    const found = this.#find(handle, rows);
+    if (!found) return;
+    const [device, executable, size, count, output] = found;
+    if (!this.#passes.has(handle)) this.#passes.set(handle, new Map());
+    const passes = this.#passes.get(handle);
+    for (const [key, { device, executable }] of passes) {
+      if (!device.holds(executable)) passes.delete(key);
+    }
+    passes.set(text, { device, executable, rows, size, count, output });
+  }
+
+  /** Forget a network's passes. */
+  free(handle) {
+    this.#passes.delete(handle);
+  }
+}
+
+function isFinite(values) {
+  for (let i = 0; i < values.length; i++) {
+    if (!Number.isFinite(values[i])) return false;
+  }
+  return true;
+}
