@@ -242,6 +242,7 @@ class AsyncEngine(DeviceEngine):
             for key, arrays in optimizer.state.items():
                 np.copyto(arrays[number], ready[name][key])
         optimizer.steps = ready["control"].done
+        self._keep_scale(ready["control"])
         self._synced = perf_counter()
 
     # What is awaited -----------------------------------------------------------------

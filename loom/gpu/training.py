@@ -57,7 +57,6 @@ class DeviceEngine:
         self.pending: list[Entry] = []
         self._slot = 0
         self._synced = self._sync_seconds = 0.0
-        self._scale = FIRST_SCALE if self.session.stored == "f16" else 1.0
 
     # What the trainer calls --------------------------------------------------------
 
@@ -71,13 +70,16 @@ class DeviceEngine:
     def _send(self) -> None:
         self.session.follow()
         optimizer, config = self.trainer.optimizer, self.config
-        steps = optimizer.steps
+        steps, trainer = optimizer.steps, self.trainer
+        halves = self.session.stored == "f16"
+        scale = (trainer.loss_scale or FIRST_SCALE) if halves else 1.0
         control = Control(
             done=steps,
             first=1 - config.beta1**steps,
             second=1 - config.beta2**steps,
-            loss_scale=self._scale,
-            next_scale=self._scale,
+            loss_scale=scale,
+            next_scale=scale,
+            good=trainer.loss_scale_age,
         )
         self.session.write_control(control)
         for key, arrays in optimizer.state.items():
@@ -127,7 +129,7 @@ class DeviceEngine:
             self._recover()
             return []
         entries, self.pending = self.pending, []
-        self._scale = control.next_scale
+        self._keep_scale(control)
         for number, entry in enumerate(entries):
             if control.status and entry.slot == control.failed:
                 self.pending = []
@@ -153,10 +155,16 @@ class DeviceEngine:
             self._recover()
             return
         optimizer.steps = control.done
+        self._keep_scale(control)
         self._synced = perf_counter()
         self._sync_seconds = self._synced - start
 
     # Inside ------------------------------------------------------------------------
+
+    def _keep_scale(self, control: Control) -> None:
+        if self.session.stored == "f16":
+            self.trainer.loss_scale = control.next_scale
+            self.trainer.loss_scale_age = control.good
 
     def _run(self, x: Array, t: Array, rate: float) -> None:
         program = self.session.program(len(x), "train", **self._options(t))

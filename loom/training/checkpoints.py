@@ -58,6 +58,8 @@ _COUNTERS = {  # attributes of the trainer
     "seconds": _NUMBER,
     "training_seconds": _NUMBER,
     "seed": _COUNT,
+    "loss_scale": _NUMBER,
+    "loss_scale_age": _COUNT,
 }
 _PROGRESS = _COUNTERS | {
     "net_seed": _COUNT,
@@ -225,6 +227,7 @@ def _check_progress(progress: dict, batches: int, where: str) -> None:
     if (
         len(history) != progress["epoch"]
         or progress["batch"] > batches
+        or progress["loss_scale"] < 0
         or not all(type(v) in _NUMBER and isfinite(v) for v in history)
         or not all(isinstance(row, dict) for row in progress["validation_history"])
     ):

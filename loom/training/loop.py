@@ -87,6 +87,8 @@ class Trainer:
         self.loss_sum, self.loss_rows = 0.0, 0  # of the epoch so far
         self.seconds = self.training_seconds = 0.0
         self.samples = 0
+        # On a GPU in halves: the factor of the loss (0: none yet), updates since then.
+        self.loss_scale, self.loss_scale_age = 0.0, 0
         self._rate = learning_rate(config, 0, len(self.batches))
         self._stop = False
         self._device, self._forward = None, net.forward

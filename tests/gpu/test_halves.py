@@ -144,8 +144,8 @@ def test_a_gradient_that_no_half_holds_leaves_the_step_out(adapter):
 
 
 def test_a_run_goes_on_from_its_checkpoint(adapter, tmp_path, monkeypatch):
-    """Where no step is left out to find the scale of the loss again."""
-    monkeypatch.setattr(training, "FIRST_SCALE", 1024.0)
+    """With its scale of the loss: too large at first, so that steps are left out."""
+    monkeypatch.setattr(training, "FIRST_SCALE", 2.0**18)
     settings = {"optimizer": "adam", "learning_rate": 0.01, "use_gpu": True}
     nets = [make() for _ in range(3)]
     for net in nets:
@@ -154,6 +154,8 @@ def test_a_run_goes_on_from_its_checkpoint(adapter, tmp_path, monkeypatch):
     path = str(tmp_path / "run.checkpoint")
     train(nets[1], lambda e: e.step < 9, checkpoint_path=path, **settings)
     again = train(nets[2], checkpoint_path=path, resume=True, **settings)
+    assert 0 < nets[0].session().read_control().skipped < 9
+    assert nets[2].session().read_control().skipped == 0
     assert again.loss_history == whole.loss_history
     for a, b in zip(nets[0].layers, nets[2].layers, strict=True):
         for name, value in a.parameters.items():
