@@ -25,7 +25,7 @@ export class LocalHost {
     const { pyodide, bridge } = await startRuntime(options);
     host.pyodide = pyodide;
     host.#bridge = bridge;
-    host.#repeats = new Repeats(bridge);
+    host.#repeats = new Repeats(bridge, (...call) => host.#first(...call));
     return host;
   }
 
@@ -114,9 +114,7 @@ export class LocalHost {
   }
 
   #forward(handle, message) {
-    const repeated = this.#repeats.run(handle, message);
-    if (!repeated) return this.#first(handle, message);
-    return repeated.then((reply) => reply ?? this.#first(handle, message));
+    return this.#repeats.run(handle, message) ?? this.#first(handle, message);
   }
 
   async #first(handle, message) {

@@ -14,29 +14,35 @@
  * @property {number} size    values of the input
  * @property {number} count   values of the output
  * @property {string} output  the output in the reply's skeleton
+ * @property {Float32Array[]} idle  copies of inputs, for another use
  */
 
 export class Repeats {
   #find;
   #stands;
+  #first;
   /** By the network's handle and the call's skeleton. @type {Map<number, Map<string, Pass>>} */
   #passes = new Map();
 
-  /** @param {any} bridge  Python's loom.browser */
-  constructor(bridge) {
+  /**
+   * @param {any} bridge  Python's loom.browser
+   * @param {Function} first  (handle, message) -> a promise of Python's reply
+   */
+  constructor(bridge, first) {
     // Looking a function up makes a proxy.
     this.#find = bridge.pass_find;
     this.#stands = bridge.pass_stands;
+    this.#first = first;
   }
 
   /**
-   * The reply of ForwardGPU: null, now or later, where Python must make the pass.
-   * @returns {Promise<import("./local.mjs").Reply | null> | null}
+   * The reply of ForwardGPU, or null where Python must make the pass.
+   * @returns {Promise<import("./local.mjs").Reply> | null}
    */
   run(handle, { text, buffers: [x] }) {
     const pass = this.#passes.get(handle)?.get(text);
     if (!pass || !(x instanceof Float32Array) || x.length !== pass.size) return null;
-    const { device, executable, rows } = pass;
+    const { device, executable, rows, idle } = pass;
     if (!device.holds(executable)) return null;
     const start = performance.now();
     let reading;
@@ -46,28 +52,40 @@ export class Repeats {
     } catch (error) {
       reading = Promise.reject(error);
     }
-    if (this.#stands(handle, executable, rows, isFinite(x))) {
-      return this.#reply(pass, reading, start, () => {
-        this.#stands(handle, executable, rows, false);
-        this.#forget(handle, text);
-      });
+    reading.catch(() => {}); // told below, or not asked for
+    if (!this.#stands(handle, executable, rows, true)) {
+      this.#forget(handle, text);
+      return null;
     }
-    reading.catch(() => {});
-    this.#forget(handle, text);
-    return null;
+    // What the caller writes into x from now on is no part of this call.
+    const copy = idle.pop() ?? new Float32Array(x.length);
+    copy.set(x);
+    const drop = () => {
+      this.#stands(handle, executable, rows, false);
+      this.#forget(handle, text);
+    };
+    const again = () => this.#first(handle, { text, buffers: [copy] });
+    const reply = this.#reply(pass, copy, reading, start, drop, again);
+    return reply.finally(() => idle.push(copy));
   }
 
-  async #reply({ count, output }, reading, start, failed) {
+  async #reply({ count, output }, copy, reading, start, drop, again) {
     try {
-      const { buffer } = await reading;
-      const nanoseconds = Math.round(1e6 * (performance.now() - start));
-      return [`[${output}, ${nanoseconds}]`, new Float32Array(buffer, 0, count)];
+      // What was submitted goes out first, and is computed while x is looked at.
+      await null;
+      if (isFinite(copy)) {
+        const { buffer } = await reading;
+        const nanoseconds = Math.round(1e6 * (performance.now() - start));
+        return [`[${output}, ${nanoseconds}]`, new Float32Array(buffer, 0, count)];
+      }
+      drop();
     } catch ({ kind, name, message }) {
-      failed();
-      // Python opens another GPU.
-      if (kind === "DeviceLost") return null;
-      return [JSON.stringify({ error: message, type: kind ?? name })];
+      drop();
+      if (kind !== "DeviceLost") {
+        return [JSON.stringify({ error: message, type: kind ?? name })];
+      }
     }
+    return again(); // Python tells what is not finite, or opens another GPU
   }
 
   #forget(handle, text) {
@@ -87,7 +105,7 @@ export class Repeats {
     for (const [key, { device, executable }] of passes) {
       if (!device.holds(executable)) passes.delete(key);
     }
-    passes.set(text, { device, executable, rows, size, count, output });
+    passes.set(text, { device, executable, rows, size, count, output, idle: [] });
   }
 
   /** Forget a network's passes. */
