@@ -260,8 +260,8 @@ def gpu_call(browser, site, name: str, quick: bool) -> dict:
     least = float(rounds[:, 0].min() - rounds[:, 1].min())
     missed = over > MOST_GPU
     print(
-        f"{name} on {found['name']}: {call:.2f} ms, an empty submission {empty:.2f} ms, "
-        f"beyond it {over:.2f} ms (fastest rounds {least:.2f}"
+        f"{name} on {found['name']}: {call:.2f} ms, an empty submission {empty:.2f} "
+        f"ms, beyond it {over:.2f} ms (fastest rounds {least:.2f}"
         f"{f'; at most {MOST_GPU}' if missed else ''}); "
         f"first call {timing.duration(found['first'] / 1e3)}\n",
         flush=True,
