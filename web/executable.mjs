@@ -96,6 +96,45 @@ export class Executable {
   }
 }
 
+/** Buffers' bytes in a mapped buffer of their own, until they are read or dropped. */
+export class Kept {
+  /** @type {GPUBuffer | null} */
+  target;
+  /** What to copy into it. */
+  copies;
+  #bytes = null;
+  #close;
+
+  /**
+   * @param {GPUBuffer[]} sources
+   * @param {(size: number) => GPUBuffer} open  gives the buffer that will be mapped
+   * @param {(target: GPUBuffer) => void} close  takes it back
+   */
+  constructor(sources, open, close) {
+    const at = [0];
+    for (const { size } of sources) at.push(at.at(-1) + Math.ceil(size / 256) * 256);
+    const target = open(at.at(-1) || 256);
+    const copy = (source, i) => ({ source, offset: 0, bytes: source.size, target, at: at[i] });
+    this.target = target;
+    this.copies = sources.map(copy);
+    this.#close = close;
+  }
+
+  /** The bytes, each source's from 256 to 256; no longer there after `free`. */
+  read() {
+    this.#bytes ??= new Uint8Array(this.target.getMappedRange());
+    return this.#bytes;
+  }
+
+  /** Give the buffer back. */
+  free() {
+    if (!this.target) return;
+    this.target.unmap();
+    this.#close(this.target);
+    this.target = null;
+  }
+}
+
 /** Write dispatches into one compute pass. */
 export function encode(encoder, commands, descriptor) {
   const pass = encoder.beginComputePass(descriptor);

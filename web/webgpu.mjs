@@ -2,7 +2,7 @@
 // that stand in a program and goes through its dispatches. It knows no layer and has no
 // arithmetic. Python's end is loom/gpu/browser.py; handles are integers.
 import { LoomError } from "./errors.mjs";
-import { encode, Executable, padded } from "./executable.mjs";
+import { encode, Executable, Kept, padded } from "./executable.mjs";
 
 /** Ours -> WebGPU's; used where they exist, never required. */
 const FEATURES = { f16: "shader-f16", subgroups: "subgroups", timestamps: "timestamp-query" };
@@ -233,6 +233,24 @@ export class Device {
     return this.#fetch(loaded.commands(parts), copies, bytes);
   }
 
+  /**
+   * As runAndRead, and the bytes of whole buffers beside it, which nobody may ask for.
+   * @param {number[]} handles
+   * @returns {Promise<[Uint8Array, Kept]>}
+   */
+  async runAndKeep(executable, parts, outputs, handles) {
+    this.#check();
+    const loaded = this.#executables.get(executable);
+    const { copies, bytes } = loaded.copies(outputs);
+    const kept = new Kept(
+      handles.map((handle) => this.#buffers.get(handle)),
+      (size) => this.#staging(size),
+      (target) => this.#stage(target),
+    );
+    const data = await this.#fetch(loaded.commands(parts), copies, bytes, kept);
+    return [data, kept];
+  }
+
   /** Wait while too many submissions are on their way. */
   async room() {
     const last = this.#flying.splice(0, this.#flying.length - IN_FLIGHT).at(-1);
@@ -295,20 +313,22 @@ export class Device {
     this.#flying.push(this.#raw.queue.onSubmittedWorkDone());
   }
 
-  async #fetch(commands, copies, bytes) {
+  async #fetch(commands, copies, bytes, kept) {
     const target = this.#staging(Math.ceil(bytes / 256) * 256 || 256);
     try {
-      this.#submit(commands, copies.map((copy) => ({ ...copy, target })));
-      await this.#asked(target.mapAsync(GPUMapMode.READ));
+      const all = copies.map((copy) => ({ ...copy, target }));
+      this.#submit(commands, kept ? [...all, ...kept.copies] : all);
+      const mapped = [target.mapAsync(GPUMapMode.READ), kept?.target.mapAsync(GPUMapMode.READ)];
+      await this.#asked(Promise.all(mapped));
       const data = new Uint8Array(target.getMappedRange().slice(0, bytes));
       target.unmap();
       this.#flying.length = 0;
       this.#check();
-      this.liveBytes -= target.size;
-      this.#idle.push(target);
+      this.#stage(target);
       return data;
     } catch (error) {
       this.unmake(target);
+      kept?.free();
       this.#check();
       throw new LoomError(`the GPU reports: ${error.message}`, "DeviceError");
     }
@@ -341,6 +361,12 @@ export class Device {
     }
     while (this.#idle.length >= IDLE) this.#idle.shift().destroy();
     return this.make(size, "staging", "staging");
+  }
+
+  /** Put a buffer that was read through where `staging` finds it. */
+  #stage(target) {
+    this.liveBytes -= target.size;
+    this.#idle.push(target);
   }
 
   /** Throw what has gone wrong since anyone asked. */

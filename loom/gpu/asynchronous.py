@@ -37,6 +37,7 @@ class AsyncSession(Session):
 
     def __init__(self, net, device: browser.Device, precision: str):
         self.training = False
+        self._kept_gradients: browser.Kept | None = None
         self.notice = ""
         self.known: Control | None = None
         super().__init__(net, device, precision)
@@ -128,17 +129,42 @@ class AsyncSession(Session):
             self._last, last, parts = program, program, ["forward", "backward"]
         last.write("dy", dy)
         self._push()
-        dx = (await last.outputs(parts, ("dx",)))[0]
-        found = await self.fetch("gradient", self.layout.weights)
-        self._found: list[dict[str, Array]] = [{} for _ in self.net.layers]
-        for (index, name), value in found.items():
-            self._found[index][name] = value.copy()
+        self._forget()
+        arenas = self._arenas("gradient", self.layout.weights)
+        buffers = [buffer for row in arenas.values() for buffer in row]
+        (dx,), self._kept_gradients = await last.outputs_and_more(
+            parts, ("dx",), buffers
+        )
         self.has_gradients = True
         return dx
 
     def gradients(self) -> list[dict[str, Array]]:
         """dL/dw of the last backward pass, layer by layer."""
-        return self._found
+        found = iter(self._kept_gradients.read())
+        arenas = self._arenas("gradient", self.layout.weights)
+        out: list[dict[str, Array]] = [{} for _ in self.net.layers]
+        arenas = {
+            number: packed.joined("gradient", [next(found) for _ in row], self.stored)
+            for number, row in arenas.items()
+        }
+        out: list[dict[str, Array]] = [{} for _ in self.net.layers]
+        for (index, name), value in split(arenas, self.layout.weights).items():
+            out[index][name] = value.copy()
+        return out
+
+    def _arenas(self, role: str, places: dict) -> dict[int, list]:
+        """The buffers of each arena of a role."""
+        numbers = sorted({place.arena for place in places.values()})
+        return {number: self._parts(role, number) for number in numbers}
+
+    def _forget(self) -> None:
+        if self._kept_gradients:
+            self._kept_gradients.close()
+        self._kept_gradients, self.has_gradients = None, False
+
+    def _drop(self) -> None:
+        self._forget()
+        super()._drop()
 
     async def load(self, rows: int, mode: str, **training) -> browser.Executable:
         """The loaded program for batches of `rows`, made where it is not there."""
@@ -152,12 +178,9 @@ class AsyncSession(Session):
     async def fetch(self, role: str, places: dict) -> dict[tuple[int, str], Array]:
         """Arrays of a role as they are on the device, one read an arena."""
         arenas = {}
-        for number in sorted({place.arena for place in places.values()}):
-            parts = [
-                await self.device.read(buffer, 0, buffer.size)
-                for buffer in self._parts(role, number)
-            ]
-            arenas[number] = packed.joined(role, parts, self.stored)
+        for number, buffers in self._arenas(role, places).items():
+            read = [await self.device.read(b, 0, b.size) for b in buffers]
+            arenas[number] = packed.joined(role, read, self.stored)
         return split(arenas, places)
 
     async def fetch_control(self) -> Control:
@@ -176,6 +199,7 @@ class AsyncSession(Session):
             f"The GPU {self.device.info['device']} was lost. It was opened again with "
             "the weights of the last synchronisation; later steps are lost."
         )
+        self._forget()
         self._programs.clear()
         self.store.buffers.clear()
         self.mirror.resend()

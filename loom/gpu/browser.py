@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from pyodide.ffi import JsException
+from pyodide.ffi import JsException, to_js
 
 from loom import asynchronous
 from loom.errors import DeviceError
@@ -162,7 +162,20 @@ class Executable:
     async def outputs(self, parts: Iterable[str], reads: tuple[str, ...]) -> list:
         """Run passes in one submission; the outputs asked for, as new arrays."""
         promise = self.device.ask(self.handle, " ".join(parts), " ".join(reads))
-        data, at, out = _array(await waited(promise)), 0, []
+        return self._outputs(reads, await waited(promise))
+
+    async def outputs_and_more(
+        self, parts: Iterable[str], reads: tuple[str, ...], buffers: list[Handle]
+    ) -> tuple[list, "Kept"]:
+        """As outputs, and beside them whole buffers, in the same submission."""
+        handles = to_js([buffer.number for buffer in buffers])
+        words = " ".join(parts), " ".join(reads)
+        promise = self.device.raw.runAndKeep(self.handle, *words, handles)
+        data, kept = await waited(promise)
+        return self._outputs(reads, data), Kept(kept, [b.size for b in buffers])
+
+    def _outputs(self, reads: tuple[str, ...], found) -> list:
+        data, at, out = _array(found), 0, []
         for name in reads:
             t = self.program.outputs[name]
             out.append(_values(data, at, t))
@@ -178,6 +191,25 @@ class Executable:
         if self._open:
             self._open = False
             self.device.raw.close(self.handle)
+
+
+class Kept:
+    """What buffers held, outside of Python until it is asked for."""
+
+    def __init__(self, raw, sizes: list[int]):
+        self._raw, self._sizes = raw, sizes
+
+    def read(self) -> list[np.ndarray]:
+        """The bytes of each buffer, uint8."""
+        data, at, out = _array(self._raw.read()), 0, []
+        for size in self._sizes:
+            out.append(data[at : at + size])
+            at += -(-size // 256) * 256
+        return out
+
+    def close(self) -> None:
+        """Give the memory back; once is enough."""
+        self._raw.free()
 
 
 def called(function, *arguments) -> Any:
