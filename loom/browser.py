@@ -167,6 +167,40 @@ def pass_stands(handle: int, executable: int, rows: int, finite: bool) -> bool:
     return net.session().stands(executable, rows, finite)
 
 
+def back_find(handle: int):
+    """What web/back.mjs needs: [device, executable, values of dy and dx, gradients].
+
+    gradients are the handles of their buffers.
+    """
+    found = _back(handle)
+    if found is None:
+        return None
+    last, buffers = found
+    dy, dx = last.program.inputs["dy"], last.program.outputs["dx"]
+    numbers = [buffer.number for buffer in buffers]
+    return to_js([last.device.raw, last.handle, dy.size, dx.size, numbers])
+
+
+def back_stands(handle: int, executable: int) -> bool:
+    """Whether a backward pass of `executable` is the one that Python would make."""
+    found = _back(handle)
+    return found is not None and found[0].handle == executable
+
+
+def back_made(handle: int, executable: int, kept) -> bool:
+    """Take the gradients of a pass that JavaScript made; False where it is over."""
+    net = _networks.get(handle)
+    if net is None or not net.has_gpu():
+        return False
+    net._gradients = None
+    return net.session().made_back(executable, kept)
+
+
+def _back(handle: int):
+    net = _networks.get(handle)
+    return net.session().repeatable_back() if net and net.has_gpu() else None
+
+
 def free(handle: int) -> None:
     """Forget a network and its training; a handle that is not known is no error."""
     _networks.pop(handle, None)

@@ -1,4 +1,5 @@
 // The host of networks in this thread: Python's loom.browser, called directly.
+import { Backs } from "./back.mjs";
 import { Repeats } from "./repeat.mjs";
 import { startRuntime } from "./runtime.mjs";
 
@@ -14,8 +15,8 @@ const SLICE = 12;
 
 export class LocalHost {
   #bridge;
-  /** @type {Repeats} */
-  #repeats;
+  /** What makes a method's calls again without Python. @type {Record<string, Repeats | Backs>} */
+  #again;
   /** Of runs that are paused: what lets each go on. @type {Map<number, () => void>} */
   #paused = new Map();
 
@@ -25,7 +26,11 @@ export class LocalHost {
     const { pyodide, bridge } = await startRuntime(options);
     host.pyodide = pyodide;
     host.#bridge = bridge;
-    host.#repeats = new Repeats(bridge, (...call) => host.#first(...call));
+    const first = (name) => (handle, message) => host.#first(handle, name, message);
+    host.#again = {
+      ForwardGPU: new Repeats(bridge, first("ForwardGPU")),
+      BackwardGPU: new Backs(bridge, first("BackwardGPU")),
+    };
     return host;
   }
 
@@ -41,7 +46,9 @@ export class LocalHost {
    */
   send(handle, name, finite, message) {
     const { text, buffers } = message;
-    if (handle && name === "ForwardGPU" && !finite) return this.#forward(handle, message);
+    if (handle && !finite && name in this.#again) {
+      return this.#again[name].run(handle, message) ?? this.#first(handle, name, message);
+    }
     if (handle && isAwaited(name)) {
       return this.#awaited(this.#bridge.call_async(handle, name, finite, text, ...buffers));
     }
@@ -109,19 +116,15 @@ export class LocalHost {
   /** Forget a network. */
   free(handle) {
     this.#bridge.free(handle);
-    this.#repeats.free(handle);
+    for (const passes of Object.values(this.#again)) passes.free(handle);
     this.resume(handle);
   }
 
-  #forward(handle, message) {
-    return this.#repeats.run(handle, message) ?? this.#first(handle, message);
-  }
-
-  async #first(handle, message) {
+  async #first(handle, name, message) {
     const { text, buffers } = message;
-    const step = this.#bridge.call_async(handle, "ForwardGPU", false, text, ...buffers);
+    const step = this.#bridge.call_async(handle, name, false, text, ...buffers);
     const reply = await this.#awaited(step);
-    if (reply.length > 1) this.#repeats.learn(handle, message);
+    if (reply.length > 1) this.#again[name].learn(handle, message, reply);
     return reply;
   }
 

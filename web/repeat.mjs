@@ -114,7 +114,8 @@ export class Repeats {
   }
 }
 
-function isFinite(values) {
+/** Whether all values are finite. */
+export function isFinite(values) {
   for (let i = 0; i < values.length; i++) {
     if (!Number.isFinite(values[i])) return false;
   }

@@ -130,27 +130,51 @@ class AsyncSession(Session):
         last.write("dy", dy)
         self._push()
         self._forget()
-        arenas = self._arenas("gradient", self.layout.weights)
-        buffers = [buffer for row in arenas.values() for buffer in row]
-        (dx,), self._kept_gradients = await last.outputs_and_more(
-            parts, ("dx",), buffers
-        )
-        self.has_gradients = True
+        buffers = self._gradient_buffers()
+        (dx,), kept = await last.outputs_and_more(parts, ("dx",), buffers)
+        self.keep(kept)
         return dx
+
+    def keep(self, gradients: browser.Kept) -> None:
+        """Take the gradients of the last backward pass."""
+        self._forget()
+        self._kept_gradients, self.has_gradients = gradients, True
+
+    def repeatable_back(self) -> tuple | None:
+        """(program, gradients' buffers) of a backward pass for any finite dy, or None.
+
+        None where the last forward pass kept nothing, or weights may be sent before.
+        """
+        last = self._last
+        if last is None or self.device.lost or self.training or not self._at_rest():
+            return None
+        types = [last.program.inputs.get("dy"), last.program.outputs.get("dx")]
+        if any(t is None or t.dtype != "f32" for t in types):
+            return None
+        return last, self._gradient_buffers()
+
+    def made_back(self, executable: int, kept: Any) -> bool:
+        """Keep the gradients of a pass that JavaScript made; False where it is over."""
+        if all(row.handle != executable for row in self._programs.values()):
+            return False
+        self.keep(browser.Kept(kept, self._gradient_buffers()))
+        return True
 
     def gradients(self) -> list[dict[str, Array]]:
         """dL/dw of the last backward pass, layer by layer."""
         found = iter(self._kept_gradients.read())
-        arenas = self._arenas("gradient", self.layout.weights)
-        out: list[dict[str, Array]] = [{} for _ in self.net.layers]
         arenas = {
             number: packed.joined("gradient", [next(found) for _ in row], self.stored)
-            for number, row in arenas.items()
+            for number, row in self._arenas("gradient", self.layout.weights).items()
         }
         out: list[dict[str, Array]] = [{} for _ in self.net.layers]
         for (index, name), value in split(arenas, self.layout.weights).items():
             out[index][name] = value.copy()
         return out
+
+    def _gradient_buffers(self) -> list[browser.Handle]:
+        arenas = self._arenas("gradient", self.layout.weights)
+        return [buffer for row in arenas.values() for buffer in row]
 
     def _arenas(self, role: str, places: dict) -> dict[int, list]:
         """The buffers of each arena of a role."""

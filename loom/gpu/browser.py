@@ -172,7 +172,7 @@ class Executable:
         words = " ".join(parts), " ".join(reads)
         promise = self.device.raw.runAndKeep(self.handle, *words, handles)
         data, kept = await waited(promise)
-        return self._outputs(reads, data), Kept(kept, [b.size for b in buffers])
+        return self._outputs(reads, data), Kept(kept, buffers)
 
     def _outputs(self, reads: tuple[str, ...], found) -> list:
         data, at, out = _array(found), 0, []
@@ -196,8 +196,8 @@ class Executable:
 class Kept:
     """What buffers held, outside of Python until it is asked for."""
 
-    def __init__(self, raw, sizes: list[int]):
-        self._raw, self._sizes = raw, sizes
+    def __init__(self, raw, buffers: list[Handle]):
+        self._raw, self._sizes = raw, [buffer.size for buffer in buffers]
 
     def read(self) -> list[np.ndarray]:
         """The bytes of each buffer, uint8."""

@@ -1,4 +1,4 @@
-"""Forward passes that JavaScript makes again by itself, never of old weights.
+"""Passes that JavaScript makes again by itself, never of old weights.
 
 Each test has ForwardGPU beside ForwardCPU, which Python always makes. That looks at the
 weights, so that Python makes the next pass on the GPU: several are compared together.
@@ -122,6 +122,42 @@ def test_weights_that_changed_between_two_calls_are_used(page):
     assert max(gaps) < 1e-5
     # Held arrays may change at any time: Python makes every pass.
     assert counts == [1, 1, 2, 2, 1, 1, 1]
+
+
+def test_a_backward_pass_like_one_before_is_not_made_by_python(page):
+    found = page.run(
+        START
+        + COUNTED.replace(".forward", ".backward")
+        + """
+        const back = async (kind, k) => {
+          await network[`Forward${kind}`](values(2, k));
+          const [dx] = await network[`Backward${kind}`](values(2, k + 9, 3));
+          return dx;
+        };
+        const all = (lists) => lists.flatMap((list) => [...list]);
+        const results = [];
+        for (let k = 0; k < 6; k++) results.push(await back("GPU", k));
+        const counts = [made()];
+        const kernel = all(network.call("KernelGradients"));
+        const bias = all(network.call("BiasGradients"));
+        const again = all(network.call("KernelGradients"));
+        counts.push(made());
+        const nothing = values(2, 0, 3).fill(NaN);
+        const wrong = await network.BackwardGPU(nothing).catch(refusal);
+        const gaps = [];
+        for (let k = 0; k < 6; k++) gaps.push(apart(results[k], await back("CPU", k)));
+        const gap = (a, b) => Math.max(...a.map((v, i) => Math.abs(v - b[i])));
+        gaps.push(gap(kernel, all(network.call("KernelGradients"))));
+        gaps.push(gap(bias, all(network.call("BiasGradients"))), gap(kernel, again));
+        """
+        + DONE.replace(".forward", ".backward")
+        + "return [counts, gaps, kernel.length, bias.length, wrong];"
+    )
+    counts, gaps, kernels, biases, wrong = found
+    assert max(gaps) < 1e-5
+    assert (kernels, biases) == (6 * 5 + 5 * 3, 5 + 3)
+    assert counts == [1, 0]
+    assert wrong[0] == "InputError"
 
 
 def test_backward_follows_the_pass_that_was_made_again(either):
