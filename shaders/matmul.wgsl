@@ -361,6 +361,7 @@ fn write(at: u32, n: u32, product: vec4f) {
     //: end
 }
 
+//: if !ALONE
 @compute @workgroup_size(256)
 fn combine(
     @builtin(workgroup_id) group: vec3u,
@@ -388,3 +389,4 @@ fn combine(
     let base_y = p.y_at + batch / p.inner * p.y_outer + batch % p.inner * p.y_inner;
     write(base_y + m * p.ldy + n, n, total);
 }
+//: end

@@ -1,8 +1,10 @@
 """The text of shaders/*.wgsl, complete: prelude, includes, loops unrolled.
 
 A line `//: include NAME` stands for shaders/NAME.wgsl, once a text; `activation` is
-made from the table of activations instead. The prelude says what `stored` is: the type
-of activations and weights in memory. Arithmetic is always float32.
+made from the table of activations instead: in an expanded text of the rows that its
+overrides ACTIVATION and SLOPE name, since some compilers take their time over the
+others. The prelude says what `stored` is: the type of activations and weights in
+memory. Arithmetic is always float32.
 """
 
 import re
@@ -13,6 +15,7 @@ from loom.activations import ACTIVATIONS
 from loom.gpu import expand
 
 _INCLUDE = re.compile(r"^//: include (\w+)$", re.MULTILINE)
+_REMARK = re.compile(r"^ *(//(?!:).*)?\n", re.MULTILINE)
 STORED = {"f32": "alias stored = f32;\n", "f16": "enable f16;\nalias stored = f16;\n"}
 
 
@@ -21,9 +24,10 @@ def names() -> list[str]:
     return sorted(file.removesuffix(".wgsl") for file in assets.texts("shaders"))
 
 
+@lru_cache(maxsize=256)
 def raw(name: str) -> str:
-    """A shader's file as it lies there."""
-    return assets.texts("shaders")[f"{name}.wgsl"]
+    """A shader's file, less the lines that only readers need."""
+    return _REMARK.sub("", assets.texts("shaders")[f"{name}.wgsl"])
 
 
 def source(name: str, overrides: dict | None = None, stored: str = "f32") -> str:
@@ -35,17 +39,20 @@ def source(name: str, overrides: dict | None = None, stored: str = "f32") -> str
 @lru_cache(maxsize=512)
 def _source(name: str, overrides: tuple, stored: str) -> str:
     seen = {name}
+    codes = None
+    if expanded(name):
+        codes = tuple(v for k, v in overrides if k in ("ACTIVATION", "SLOPE"))
 
     def included(match: re.Match) -> str:
         other = match[1]
         if other in seen:
             return ""
         seen.add(other)
-        text = activation_text() if other == "activation" else raw(other)
+        text = activation_text(codes) if other == "activation" else raw(other)
         return _INCLUDE.sub(included, text)
 
     text = _INCLUDE.sub(included, raw(name))
-    if expand.marked(text):
+    if expanded(name):
         text = expand.expand(text, dict(overrides))
     return STORED[stored] + "alias stored4 = vec4<stored>;\n" + text
 
@@ -56,15 +63,16 @@ def expanded(name: str) -> bool:
     return expand.marked(raw(name))
 
 
-@lru_cache(maxsize=1)
-def activation_text() -> str:
+@lru_cache(maxsize=64)
+def activation_text(codes: tuple[int, ...] | None = None) -> str:
     """`activate(code, v)` and `slope(code, v, y)`, a case for each row of the table.
 
-    slope is f'; it reads v or y, whichever the row's `needs` says.
+    slope is f'; it reads v or y, whichever the row's `needs` says. Args: codes of the
+    rows, if not all
     """
     values, slopes = [], []
     for row in ACTIVATIONS:
-        if row.elementwise:
+        if row.elementwise and (codes is None or row.code in codes):
             values.append(
                 f"    case {row.code}u: {{ return {row.wgsl}; }}  // {row.name}"
             )

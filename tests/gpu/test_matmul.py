@@ -6,11 +6,9 @@ import pytest
 from loom.gpu.builder import Builder
 from loom.gpu.kernels import matmul as products
 from loom.gpu.kernels.matmul import Operand, matmul, product
-from loom.gpu.kernels.tiles import SMALLEST, TILES
+from loom.gpu.kernels.tiles import TILES
 from tests.compare import assert_close
 from tests.gpu.harness import by_kind, limits_of
-
-ALL = [*TILES, SMALLEST]
 
 
 def draw(*shape, seed=0):
@@ -60,7 +58,7 @@ def batch(device, m, n, k, transposed, kind="GPU", **chosen):
     return run(device, build, a, w, kind=kind), expected
 
 
-@pytest.mark.parametrize("tile", ALL, ids=name)
+@pytest.mark.parametrize("tile", TILES, ids=name)
 @pytest.mark.parametrize(
     ("m", "n", "k", "transposed", "splits"),
     [(132, 260, 68, "nn", 1), (67, 33, 130, "tt", 3)],

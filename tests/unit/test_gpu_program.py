@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from loom import assets
 from loom.activations import ACTIVATIONS, activation
 from loom.errors import DeviceError
 from loom.gpu import memory, shaders
@@ -171,7 +172,7 @@ def test_the_shader_knows_every_activation():
 
 def test_every_shader_has_a_header():
     for name in shaders.names():
-        text = shaders.raw(name)
+        text = assets.texts("shaders")[f"{name}.wgsl"]
         assert text.startswith("// "), f"{name}.wgsl has no header"
         for line in text.splitlines():
             assert len(line) <= 100, f"{name}.wgsl: {line}"
@@ -196,3 +197,9 @@ def test_a_product_that_two_read_stays_as_it_is():
         "SLOPE" in dict(row.pipeline.overrides) and row.label.endswith("3) Dense")
         for row in program.dispatches
     )
+
+
+def test_an_expanded_text_has_the_activations_that_it_names():
+    text = shaders.source("matmul", {"ACTIVATION": 1, "SLOPE": 6})
+    assert [n for n in range(20) if f"case {n}u:" in text] == [1, 6]
+    assert "case 2u:" in shaders.source("elementwise", {"CODE": 1})

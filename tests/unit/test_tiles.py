@@ -2,11 +2,11 @@
 
 import pytest
 
-from loom.gpu.kernels.tiles import SMALLEST, TILES, choose
+from loom.gpu.kernels.tiles import TILES, choose
 from loom.gpu.program import Limits
 
 
-@pytest.mark.parametrize("tile", [*TILES, SMALLEST], ids=str)
+@pytest.mark.parametrize("tile", TILES, ids=str)
 def test_tiles_keep_the_shaders_rules(tile):
     rows, columns = tile.bm // tile.tm, tile.bn // tile.tn
     assert tile.tm % 4 == tile.tn % 4 == 0
@@ -34,4 +34,3 @@ def test_large_products_take_large_tiles_and_long_sums_split():
     assert choose(limits, 4096, 4096, 4096, 1) == (TILES[0], 1)
     tile, splits = choose(limits, 256, 256, 8192, 1)
     assert tile.count(256, 256) * splits >= 64
-    assert choose(Limits(software=True), 4096, 4096, 64, 1) == (SMALLEST, 1)

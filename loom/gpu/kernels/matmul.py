@@ -14,6 +14,7 @@ from loom.gpu.kernels.tiles import Tile, choose, round_up
 from loom.gpu.program import Tensor
 
 LINEAR, NONE = 5, 255
+SMALL = 2**20  # multiply-adds that take less time than to compile more rows a thread
 PADDED_FROM = 2**29  # multiply-adds that are worth padding ragged matrices
 
 
@@ -223,7 +224,8 @@ def product(
     features: tuple[str, ...] = ()
     tail = {"bias": epilogue.bias, "saved": epilogue.saved}
     if alone:
-        rows = 8 if m > 4 else 4 if m > 1 or transpose_a else 1
+        small = m <= 4 or m * n * k * outer * inner < SMALL
+        rows = 1 if m == 1 and not transpose_a else 4 if small else 8
         team = 4 if rows > 1 and b.limits.subgroups else 1
         groups = -(-m // rows) * -(-n // (4 * team)) * team
         entry, overrides = "alone", {"ALONE": True, "TM": rows, "TEAM": team}

@@ -66,14 +66,6 @@ TILES = (
     Tile(64, 64, 32, 8, 4, 1, slots=4, alone=1.8, speeds=(0.8, 0.78, 0.7)),
     Tile(32, 64, 32, 4, 4, 1, slots=3, alone=1.5, speeds=(0.68, 0.66, 0.6)),
 )
-# Where a processor plays the GPU: what compiles fastest.
-SMALLEST = Tile(32, 64, 16, 4, 4, 2)
-SHORTEST_TEXT = Tile(32, 32, 8, 4, 4, 1)
-
-
-def slow_compiler(limits) -> bool:
-    """Whether unrolled text takes seconds to compile: SwiftShader, in browsers."""
-    return limits.software and limits.vendor == "google"
 
 
 def choose(
@@ -83,11 +75,6 @@ def choose(
 
     way is the place in Tile.speeds: 0 b across k, 1 along k, 2 values one by one.
     """
-    if limits.software:
-        # Compiling costs more than computing there: one tile for all.
-        if slow_compiler(limits):
-            return SHORTEST_TEXT, 1
-        return SMALLEST, 1 if batch > 1 or k < 512 else 2
     most = max(1, min(k // SHORTEST, 64))
     options = [
         (tile, 2**i)
