@@ -26,9 +26,14 @@ def page(
     """Serve the demo page on this computer: train in the browser, draw digits, ..."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as by Ctrl-C
     say = partial(print, file=sys.stderr, flush=True)
+    kept = vendor.cache()
+    if not kept.is_dir():
+        say(
+            "The first start downloads Pyodide, NumPy and uPlot (17 MB), the next none."
+        )
     with tempfile.TemporaryDirectory(prefix="loom-page-") as scratch:
         folder = Path(scratch)
-        site.write(folder, vendor.cache(), say)
+        site.write(folder, kept, say)
         try:
             local = server.bound(folder, PORT if port is None else port)
         except InputError:
