@@ -1,7 +1,8 @@
 """What hatchling makes of the sources for the wheel, so that it stays small.
 
     loom/**/*.py    without comments, and without the docstrings that help() shows to
-                    nobody: those of private names, and of what INTERNAL lists
+                    nobody: those of private names, of modules whose package shows
+                    what is in them, and of all that INTERNAL lists
     loom/assets/*   the shaders, the page and the C sources as one file a kind, without
                     the lines that are comments
     *.whl           deflated once more, by libdeflate at its best, which is 2% smaller
@@ -115,11 +116,16 @@ def smaller(name: str, source: str) -> str:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column].rstrip() + "\n"
     internal = name.startswith(INTERNAL) and name not in KEPT
-    for node in hidden(ast.parse(source), internal):
+    shown = name.count("/") < 2 or name.endswith("/__init__.py") or name in KEPT
+    tree = ast.parse(source)
+    nodes = list(hidden(tree, internal))
+    if not shown and tree not in nodes and ast.get_docstring(tree):
+        nodes.append(tree)
+    for node in nodes:
         doc = node.body[0]
         indent = lines[doc.lineno - 1][: doc.col_offset]
-        lines[doc.lineno - 1 : doc.end_lineno] = "\n" * len(
-            range(doc.lineno, doc.end_lineno + 1)
+        lines[doc.lineno - 1 : doc.end_lineno] = ["\n"] * len(
+            lines[doc.lineno - 1 : doc.end_lineno]
         )
         if len(node.body) == 1:
             lines[doc.lineno - 1] = f"{indent}pass\n"
