@@ -5,11 +5,12 @@
 
 Loom through its JavaScript API, jax-js and TensorFlow.js: each line in a Chromium of
 its own, results verified against ours, calls interleaved, every result read back
-(training: at the end), medians; the first call (compilation) beside them. A contender
-that says nothing for `--patience` is reported as stalled and the line begins again
-without it; FILE is written after each line. The bars: at most jax-js's time on a
-software adapter, at most half of the better peer's on a real GPU. There, our matrix
-products in the page stand beside the same programs run by wgpu: at least 85%.
+(training: at the end; Loom's into the array of the one before), medians; the first call
+(compilation) beside them. A contender that says nothing for `--patience` is reported as
+stalled and the line begins again without it; FILE is written after each line. The bars:
+at most jax-js's time on a software adapter, at most half of the better peer's on a real
+GPU. There, our matrix products in the page stand beside the same programs run by wgpu:
+at least 85%.
 
 Chromium is $LOOM_CHROMIUM with $LOOM_CHROMIUM_FLAGS; the page is built unless web/dist
 is there and LOOM_NO_BUILD is set.

@@ -48,6 +48,17 @@ export function createAPI(host, { version, methods, functions }) {
       return host.resume(handleOf(this, "resume"));
     }
 
+    /**
+     * Let results of ForwardGPU and BackwardGPU be valid only until the next call of the
+     * same method with the same shapes, which writes over them: a new array of 8 MB takes
+     * the browser longer than the pass.
+     */
+    reuse(on = true) {
+      const handle = handleOf(this, "reuse");
+      if (host.reuse) return host.reuse(handle, on);
+      throw new LoomError("reuse: a worker's results come by message: each is new.", "WireError");
+    }
+
     /** Give the memory back now; later calls fail. Garbage collection does it too. */
     free() {
       const handle = handles.get(this);

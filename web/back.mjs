@@ -1,7 +1,7 @@
 // Backward passes on the GPU that Python made before, made again without its work: as
 // forward passes in repeat.mjs. The gradients of weights stay in a mapped buffer until
 // Python is asked for them.
-import { isFinite } from "./repeat.mjs";
+import { isFinite, placeOf } from "./repeat.mjs";
 
 /**
  * @typedef {object} Back
@@ -11,6 +11,7 @@ import { isFinite } from "./repeat.mjs";
  * @property {number} count       values of dx
  * @property {number[]} buffers   handles of the gradients' buffers
  * @property {string} output      dx in the reply's skeleton
+ * @property {object} [place]     where dx is written, each over the one before
  */
 
 export class Backs {
@@ -20,6 +21,8 @@ export class Backs {
   #first;
   /** By the network's handle and the call's skeleton. @type {Map<number, Map<string, Back>>} */
   #backs = new Map();
+  /** Networks whose dx are written one over the other. @type {Set<number>} */
+  reused = new Set();
 
   /**
    * @param {any} bridge  Python's loom.browser
@@ -49,7 +52,8 @@ export class Backs {
     const start = performance.now();
     try {
       device.set(executable, "dy", 0, dy);
-      const reading = device.runAndKeep(executable, "backward", "dx", buffers);
+      const place = placeOf(back, this.reused, handle);
+      const reading = device.runAndKeep(executable, "backward", "dx", buffers, place);
       reading.catch(() => {}); // told below, or not asked for
       // What was submitted goes out first, and is computed while dy is looked at.
       await null;
@@ -82,5 +86,6 @@ export class Backs {
   /** Forget a network's passes. */
   free(handle) {
     this.#backs.delete(handle);
+    this.reused.delete(handle);
   }
 }

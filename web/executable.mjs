@@ -135,6 +135,14 @@ export class Kept {
   }
 }
 
+/** The bytes, in a new array or over the one that `place` has from before. */
+export function copied(bytes, place) {
+  if (!place) return bytes.slice();
+  place.bytes ??= new Uint8Array(bytes.length);
+  place.bytes.set(bytes);
+  return place.bytes;
+}
+
 /** Write dispatches into one compute pass. */
 export function encode(encoder, commands, descriptor) {
   const pass = encoder.beginComputePass(descriptor);

@@ -113,6 +113,14 @@ export class LocalHost {
     go?.();
   }
 
+  /** Write results of a network's repeated passes on the GPU one over the other, or not. */
+  reuse(handle, on) {
+    for (const { reused } of Object.values(this.#again)) {
+      if (on) reused.add(handle);
+      else reused.delete(handle);
+    }
+  }
+
   /** Forget a network. */
   free(handle) {
     this.#bridge.free(handle);

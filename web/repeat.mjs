@@ -15,6 +15,7 @@
  * @property {number} count   values of the output
  * @property {string} output  the output in the reply's skeleton
  * @property {Float32Array[]} idle  copies of inputs, for another use
+ * @property {object} [place]  where outputs are written one over the other
  */
 
 export class Repeats {
@@ -23,6 +24,8 @@ export class Repeats {
   #first;
   /** By the network's handle and the call's skeleton. @type {Map<number, Map<string, Pass>>} */
   #passes = new Map();
+  /** Networks whose outputs are written one over the other. @type {Set<number>} */
+  reused = new Set();
 
   /**
    * @param {any} bridge  Python's loom.browser
@@ -48,7 +51,7 @@ export class Repeats {
     let reading;
     try {
       device.set(executable, "x", 0, x);
-      reading = device.runAndRead(executable, "forward", "y");
+      reading = device.runAndRead(executable, "forward", "y", placeOf(pass, this.reused, handle));
     } catch (error) {
       reading = Promise.reject(error);
     }
@@ -111,7 +114,13 @@ export class Repeats {
   /** Forget a network's passes. */
   free(handle) {
     this.#passes.delete(handle);
+    this.reused.delete(handle);
   }
+}
+
+/** Where a pass of a network writes its output, if not into a new array. */
+export function placeOf(pass, reused, handle) {
+  return reused.has(handle) ? (pass.place ??= {}) : undefined;
 }
 
 /** Whether all values are finite. */

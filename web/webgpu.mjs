@@ -2,7 +2,7 @@
 // that stand in a program and goes through its dispatches. It knows no layer and has no
 // arithmetic. Python's end is loom/gpu/browser.py; handles are integers.
 import { LoomError } from "./errors.mjs";
-import { encode, Executable, Kept, padded } from "./executable.mjs";
+import { copied, encode, Executable, Kept, padded } from "./executable.mjs";
 
 /** Ours -> WebGPU's; used where they exist, never required. */
 const FEATURES = { f16: "shader-f16", subgroups: "subgroups", timestamps: "timestamp-query" };
@@ -225,12 +225,15 @@ export class Device {
     return this.#flying.length > IN_FLIGHT;
   }
 
-  /** Run passes and give the bytes of outputs, one after the other from 8 to 8. */
-  async runAndRead(executable, parts, outputs) {
+  /**
+   * Run passes and give the bytes of outputs, one after the other from 8 to 8.
+   * @param {{bytes?: Uint8Array}} [place]  keeps the array for the next call to write over
+   */
+  async runAndRead(executable, parts, outputs, place) {
     this.#check();
     const loaded = this.#executables.get(executable);
     const { copies, bytes } = loaded.copies(outputs);
-    return this.#fetch(loaded.commands(parts), copies, bytes);
+    return this.#fetch(loaded.commands(parts), copies, bytes, { place });
   }
 
   /**
@@ -238,7 +241,7 @@ export class Device {
    * @param {number[]} handles
    * @returns {Promise<[Uint8Array, Kept]>}
    */
-  async runAndKeep(executable, parts, outputs, handles) {
+  async runAndKeep(executable, parts, outputs, handles, place) {
     this.#check();
     const loaded = this.#executables.get(executable);
     const { copies, bytes } = loaded.copies(outputs);
@@ -247,7 +250,7 @@ export class Device {
       (size) => this.#staging(size),
       (target) => this.#stage(target),
     );
-    const data = await this.#fetch(loaded.commands(parts), copies, bytes, kept);
+    const data = await this.#fetch(loaded.commands(parts), copies, bytes, { kept, place });
     return [data, kept];
   }
 
@@ -313,14 +316,14 @@ export class Device {
     this.#flying.push(this.#raw.queue.onSubmittedWorkDone());
   }
 
-  async #fetch(commands, copies, bytes, kept) {
+  async #fetch(commands, copies, bytes, { kept, place } = {}) {
     const target = this.#staging(Math.ceil(bytes / 256) * 256 || 256);
     try {
       const all = copies.map((copy) => ({ ...copy, target }));
       this.#submit(commands, kept ? [...all, ...kept.copies] : all);
       const mapped = [target.mapAsync(GPUMapMode.READ), kept?.target.mapAsync(GPUMapMode.READ)];
       await this.#asked(Promise.all(mapped));
-      const data = new Uint8Array(target.getMappedRange().slice(0, bytes));
+      const data = copied(new Uint8Array(target.getMappedRange(), 0, bytes), place);
       target.unmap();
       this.#flying.length = 0;
       this.#check();

@@ -76,8 +76,9 @@ function lstm() {
   return network(50 * 64, made);
 }
 
-/** n forward passes, each result read back. */
+/** n forward passes, each result read back, over the one before. */
 function forward(net, x) {
+  net.reuse();
   return async (n) => {
     await net.InitGPU();
     let y;
@@ -88,6 +89,7 @@ function forward(net, x) {
 
 /** n forward and backward passes; y and dL/dx are read back, dL/dw stay there. */
 function both(net, x, g) {
+  net.reuse();
   return async (n) => {
     await net.InitGPU();
     let y;

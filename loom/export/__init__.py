@@ -5,7 +5,8 @@ DIR/
   model.json               the calls of a prediction (see `steps`), and what is where
   weights.bin              every parameter as float32, little-endian
   kernels.wasm             the SIMD kernels for the CPU
-  program.json, webgpu.mjs, errors.mjs   the GPU program as data, and what runs it
+  program.json             the GPU program as data
+  webgpu.mjs, executable.mjs, errors.mjs   what runs it
 
 The numbers are those of forward_cpu, within rounding.
 """
@@ -28,7 +29,7 @@ HERE = Path(__file__).parent
 KERNELS = HERE.parent / "kernels" / "standalone.wasm"
 MODULE = ("model.mjs", "model.d.mts")
 # The page's own.
-SHARED = ("webgpu.mjs", "errors.mjs")
+SHARED = ("webgpu.mjs", "executable.mjs", "errors.mjs")
 VERSION = 1
 
 

@@ -6,6 +6,7 @@ import pytest
 
 import loom
 from loom import examples
+from loom.export import SHARED
 from tests.unit.test_cli import command, error, folder, model  # noqa: F401
 
 
@@ -46,7 +47,7 @@ def test_export_web_writes_a_module_with_everything_it_loads(model, folder):  # 
     text = command("export", "web", model, "--out", "m", "--batch", "2")
     names = {path.name for path in (folder / "m").iterdir()}
     wanted = {"model.mjs", "model.d.mts", "model.json", "weights.bin", "kernels.wasm"}
-    assert names == wanted | {"program.json", "webgpu.mjs", "errors.mjs"}
+    assert names == wanted | {"program.json", *SHARED}
     assert all(f"wrote m/{name}" in text for name in names)
     command("export", "web", model, "--out", "cpu", "--no-gpu")
     assert {path.name for path in (folder / "cpu").iterdir()} == wanted

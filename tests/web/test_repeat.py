@@ -160,6 +160,52 @@ def test_a_backward_pass_like_one_before_is_not_made_by_python(page):
     assert wrong[0] == "InputError"
 
 
+def test_results_are_written_one_over_the_other_where_allowed(page):
+    found = page.run(
+        START
+        + """
+        const passes = async (k) => {
+          const [y] = await network.ForwardGPU(values(2, k));
+          const [dx] = await network.BackwardGPU(values(2, k + 9, 3));
+          return [y, dx];
+        };
+        await passes(0);
+        await passes(0);
+        const kept = await passes(1);
+        network.reuse();
+        const old = await passes(2), now = await passes(3);
+        const same = old.map((array, i) => array.buffer === now[i].buffer);
+        network.reuse(false);
+        const after = await passes(4);
+        const fresh = after.map((array, i) => array.buffer !== now[i].buffer);
+        const gaps = [];
+        for (const [k, [y, dx]] of [[1, kept], [3, now], [4, after]]) {
+          gaps.push(apart(y, (await network.ForwardCPU(values(2, k)))[0]));
+          gaps.push(apart(dx, (await network.BackwardCPU(values(2, k + 9, 3)))[0]));
+        }
+        network.free();
+        return [same, fresh, gaps, now[0].shape];
+        """
+    )
+    same, fresh, gaps, shape = found
+    assert same == [True, True]
+    assert fresh == [True, True]
+    assert max(gaps) < 1e-5
+    assert shape == [2, 3]
+
+
+def test_a_worker_says_that_its_results_are_new(worker):
+    kind, message = worker.run(
+        START
+        + """
+        try { network.reuse(); } catch (error) { return refusal(error); }
+        finally { network.free(); }
+        """
+    )
+    assert kind == "WireError"
+    assert "worker" in message
+
+
 def test_backward_follows_the_pass_that_was_made_again(either):
     gaps = either.run(
         START

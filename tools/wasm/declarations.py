@@ -83,6 +83,11 @@ export type Network = NetworkBase & {
   stop(): void;
   /** Let TrainAsync wait before its next batch, until resume() or stop(). */
   pause(): void;
+  /**
+   * Let results of ForwardGPU and BackwardGPU be valid only until the next call of
+   * the same method with the same shapes, which writes over them.
+   */
+  reuse(on?: boolean): void;
   resume(): void;
 };
 
