@@ -76,11 +76,18 @@ function lstm() {
   return network(50 * 64, made);
 }
 
+/** Opens the GPU for a network, with its first call. */
+function opener(net) {
+  let opened;
+  return () => (opened ??= net.InitGPU());
+}
+
 /** n forward passes, each result read back, over the one before. */
 function forward(net, x) {
+  const open = opener(net);
   net.reuse();
   return async (n) => {
-    await net.InitGPU();
+    await open();
     let y;
     for (let i = 0; i < n; i++) [y] = await net.ForwardGPU(x);
     return [y];
@@ -89,9 +96,10 @@ function forward(net, x) {
 
 /** n forward and backward passes; y and dL/dx are read back, dL/dw stay there. */
 function both(net, x, g) {
+  const open = opener(net);
   net.reuse();
   return async (n) => {
-    await net.InitGPU();
+    await open();
     let y;
     let dx;
     for (let i = 0; i < n; i++) {
