@@ -83,6 +83,17 @@ def test_what_is_chosen(device, kind, size, transposed):
     assert_close(actual, expected, "forward", f"{size} {transposed} {kind}")
 
 
+@pytest.mark.parametrize("large", [0, 2**30], ids=["16 rows", "8 rows"])
+@pytest.mark.parametrize("transposed", ["nn", "tn", "nt", "tt"])
+@pytest.mark.parametrize("size", [(68, 36, 10), (13, 7, 33)], ids=str)
+def test_more_rows_a_thread(device, monkeypatch, large, transposed, size):
+    """What a processor takes for more work than a test has."""
+    monkeypatch.setattr(products, "SMALL", 0)
+    monkeypatch.setattr(products, "LARGE", large)
+    actual, expected = batch(device, *size, transposed, "processor")
+    assert_close(actual, expected, "forward", f"{size} {transposed}")
+
+
 @by_kind
 @pytest.mark.parametrize("transposed", ["nn", "tn", "nt", "tt"])
 @pytest.mark.parametrize("size", [(70, 67, 301), (33, 37, 66), (65, 34, 64)], ids=str)

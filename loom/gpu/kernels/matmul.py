@@ -14,7 +14,8 @@ from loom.gpu.kernels.tiles import Tile, choose, round_up
 from loom.gpu.program import Tensor
 
 LINEAR, NONE = 5, 255
-SMALL = 2**20  # multiply-adds that take less time than to compile more rows a thread
+# Multiply-adds that take less time than to compile a text of more rows a thread.
+SMALL, LARGE = 2**20, 2**27
 PADDED_FROM = 2**29  # multiply-adds that are worth padding ragged matrices
 
 
@@ -224,8 +225,9 @@ def product(
     features: tuple[str, ...] = ()
     tail = {"bias": epilogue.bias, "saved": epilogue.saved}
     if alone:
-        small = m <= 4 or m * n * k * outer * inner < SMALL
-        rows = 1 if m == 1 and not transpose_a else 4 if small else 8
+        work = m * n * k * outer * inner
+        rows = 4 if m <= 4 or work < SMALL else 8 if m <= 8 or work < LARGE else 16
+        rows = 1 if m == 1 and not transpose_a else rows
         team = 4 if rows > 1 and b.limits.subgroups else 1
         groups = -(-m // rows) * -(-n // (4 * team)) * team
         entry, overrides = "alone", {"ALONE": True, "TM": rows, "TEAM": team}
