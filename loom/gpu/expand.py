@@ -22,6 +22,7 @@ import ast
 import operator
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from loom.errors import ConfigError, known
 
@@ -72,12 +73,18 @@ def expand(text: str, overrides: Mapping[str, Value] | None = None) -> str:
 
 def evaluate(text: str, constants: Mapping[str, Value]) -> int:
     """An integer or boolean constant expression of WGSL; ValueError if it is none."""
-    code = re.sub(r"\b(\d+)[ui]\b", r"\1", text).replace("&&", " and ")
-    code = re.sub(r"!(?!=)", " not ", code.replace("||", " or ")).replace("/", "//")
     try:
-        return _value(ast.parse(code.strip(), mode="eval").body, constants)
+        return _value(_parsed(text), constants)
     except (SyntaxError, KeyError, TypeError, ZeroDivisionError):
         raise ValueError(f"no constant expression: {text.strip()!r}") from None
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> ast.AST:
+    """The tree of an expression; a family's texts have many in common."""
+    code = re.sub(r"\b(\d+)[ui]\b", r"\1", text).replace("&&", " and ")
+    code = re.sub(r"!(?!=)", " not ", code.replace("||", " or ")).replace("/", "//")
+    return ast.parse(code.strip(), mode="eval").body
 
 
 def _value(node: ast.AST, constants: Mapping[str, Value]) -> int:
@@ -112,7 +119,7 @@ def _set(lines: list[str], given: dict[str, Value]) -> tuple[list[str], dict]:
     values: dict[str, Value] = {}
     out = []
     for line in lines:
-        match = _OVERRIDE.match(line)
+        match = line.startswith("override ") and _OVERRIDE.match(line)
         if not match:
             out.append(line)
             continue
@@ -133,7 +140,7 @@ def _set(lines: list[str], given: dict[str, Value]) -> tuple[list[str], dict]:
 def _read_constants(lines: list[str], constants: dict[str, Value]) -> None:
     """Add the integer constants that the lines declare."""
     for line in lines:
-        if match := _CONST.match(line):
+        if "const " in line and (match := _CONST.match(line)):
             try:
                 constants[match[1]] = evaluate(match[2], constants)
             except ValueError:
@@ -145,7 +152,7 @@ def _choose(lines: list[str], constants: Mapping[str, Value]) -> list[str]:
     out: list[str] = []
     stack: list[bool] = []
     for number, line in enumerate(lines, 1):
-        mark = line.strip()
+        mark = line.strip() if "//:" in line else ""
         if mark.startswith("//: if "):
             stack.append(bool(evaluate(mark[len("//: if ") :], constants)))
         elif mark in ("//: else", "//: end") and not stack:
