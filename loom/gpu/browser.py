@@ -251,9 +251,11 @@ def _bytes(data: np.ndarray | bytes):
 
 
 def _array(data) -> np.ndarray:
-    return np.frombuffer(data.to_bytes(), np.uint8)
+    array = np.empty(data.length, np.uint8)
+    data.assign_to(memoryview(array))
+    return array
 
 
 def _values(data: np.ndarray, at: int, t: Tensor) -> np.ndarray:
     values = data[at : at + t.nbytes].view(DTYPES[t.dtype]).reshape(t.shape)
-    return values.astype(np.float32)
+    return values.astype(np.float32, copy=False)
