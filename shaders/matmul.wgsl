@@ -11,15 +11,16 @@
 //            with KEEP; part (splits, outer * inner, M, N). A batch is outer x inner
 //            products, every operand with a start and two strides.
 // Grid:      tiled (ceil(N / BN) * ceil(M / BM), 1, outer * inner * splits), spread
-//            over x and y; rows (ceil(M / RM) * ceil(N / 32), 1, outer * inner);
+//            over x and y; rows (ceil(M / RM) * ceil(N / RN), 1, outer * inner);
 //            alone: a thread for TM x 4 values, 8 a workgroup, z outer * inner;
 //            combine: a thread for four values of a row
-// Overrides: those of the tile; VEC reads a and b in fours (strides and starts multiples
-//            of 4, and K, or zeros behind what lies along k); VEC_Y the other arrays (N,
-//            strides and starts); RM the rows of a of a workgroup of `rows`, 1 or a
-//            multiple of 4; ALONE for entry `alone`, WHOLE where its K is a multiple of 4,
-//            TM 1 or a multiple of 4, TEAM 4 where quads share what they read of a, else
-//            1; WIDE: y is f32 whatever is stored; ACTIVATION, SLOPE: rows of the table.
+// Overrides: those of the tile; VEC_A and VEC_B read a and b in fours (strides and starts
+//            multiples of 4, and K, or zeros behind what lies along k); VEC_Y the other
+//            arrays (N, strides and starts); RM and RN the rows and columns of y of a
+//            workgroup of `rows`, RM 1 or a multiple of 4, RN 8, 16 or 32; ALONE for
+//            entry `alone`, WHOLE where its K is a multiple of 4, TM 1 or a multiple of 4,
+//            TEAM 4 where quads share what they read of a, else 1; WIDE: y is f32 whatever
+//            is stored; ACTIVATION, SLOPE: rows of the table.
 //
 // Edge tiles read the last row or column again instead of guarding: what that gives is
 // not stored. Only k is guarded, with zeros.
@@ -28,9 +29,11 @@
 //: include tile
 
 override RM: u32 = 8u;
+override RN: u32 = 32u;
 override TA: bool = false;
 override TB: bool = false;
-override VEC: bool = false;
+override VEC_A: bool = false;
+override VEC_B: bool = false;
 override VEC_Y: bool = false;
 override SPLIT: bool = false;
 override ALONE: bool = false;
@@ -48,6 +51,9 @@ const LINEAR: u32 = 5u;
 const ACROSS_A: bool = TA;
 const ACROSS_B: bool = !TB;
 const BLOCK: u32 = min(RM, 4u);
+const FOURS: u32 = RN / 4u;
+const SLICES: u32 = 256u / FOURS;
+const ADDERS: u32 = min(SLICES / 4u, 16u);
 
 //: if WIDE || SPLIT
 alias Out = f32;
@@ -64,10 +70,15 @@ struct Params {
     alpha: f32, beta: f32,
 }
 
-//: if VEC
-alias In = vec4<stored>;
+//: if VEC_A
+alias InA = vec4<stored>;
 //: else
-alias In = stored;
+alias InA = stored;
+//: end
+//: if VEC_B
+alias InB = vec4<stored>;
+//: else
+alias InB = stored;
 //: end
 //: if VEC_Y
 alias Side = vec4<stored>;
@@ -78,8 +89,8 @@ alias Side = stored;
 alias Result = Out;
 alias Part = f32;
 //: end
-@group(0) @binding(0) var<storage, read> a: array<In>;
-@group(0) @binding(1) var<storage, read> b: array<In>;
+@group(0) @binding(0) var<storage, read> a: array<InA>;
+@group(0) @binding(1) var<storage, read> b: array<InB>;
 @group(0) @binding(2) var<storage, read> bias: array<Side>;
 @group(0) @binding(3) var<storage, read> saved: array<Side>;
 @group(0) @binding(4) var<storage, read_write> y: array<Result>;
@@ -94,14 +105,14 @@ alias Part = f32;
 // lie along k, or with TA across it: then `room` more than the first may be read.
 fn read_a(start: u32, k: u32, end: u32, room: u32) -> vec4f {
     if (k >= end) { return vec4f(); }
-    //: if VEC
+    //: if VEC_A
     return vec4f(a[start / 4u]);
     //: end
-    //: if !VEC && TA
+    //: if !VEC_A && TA
     return vec4f(vec4<stored>(
         a[start], a[start + min(1u, room)], a[start + min(2u, room)], a[start + room]));
     //: end
-    //: if !VEC && !TA
+    //: if !VEC_A && !TA
     if (k + 3u < end) {
         return vec4f(vec4<stored>(a[start], a[start + 1u], a[start + 2u], a[start + 3u]));
     }
@@ -114,14 +125,14 @@ fn read_a(start: u32, k: u32, end: u32, room: u32) -> vec4f {
 
 fn read_b(start: u32, k: u32, end: u32, room: u32) -> vec4f {
     if (k >= end) { return vec4f(); }
-    //: if VEC
+    //: if VEC_B
     return vec4f(b[start / 4u]);
     //: end
-    //: if !VEC && !TB
+    //: if !VEC_B && !TB
     return vec4f(vec4<stored>(
         b[start], b[start + min(1u, room)], b[start + min(2u, room)], b[start + room]));
     //: end
-    //: if !VEC && TB
+    //: if !VEC_B && TB
     if (k + 3u < end) {
         return vec4f(vec4<stored>(b[start], b[start + 1u], b[start + 2u], b[start + 3u]));
     }
@@ -133,8 +144,8 @@ fn read_b(start: u32, k: u32, end: u32, room: u32) -> vec4f {
 }
 
 // The last place from which values are read: fours may end beyond the matrix.
-fn last(size: u32, across: bool) -> u32 {
-    if (VEC && across) { return (size - 1u) / 4u * 4u; }
+fn last(size: u32, fours: bool) -> u32 {
+    if (fours) { return (size - 1u) / 4u * 4u; }
     return size - 1u;
 }
 
@@ -175,14 +186,14 @@ fn tiled(
     //: unroll
     for (var l = 0u; l < LOADS_A; l++) {
         let at = place(t + l * THREADS, ACROSS_A, BM);
-        let m = min(m0 + at.x, last(p.m, TA));
+        let m = min(m0 + at.x, last(p.m, VEC_A && TA));
         room_a[l] = min(3u, p.m - 1u - m);
         start_a[l] = base_a + m * select(p.lda, 1u, TA) + (k_first + at.y) * step_a;
     }
     //: unroll
     for (var l = 0u; l < LOADS_B; l++) {
         let at = place(t + l * THREADS, ACROSS_B, BN);
-        let n = min(n0 + at.x, last(p.n, !TB));
+        let n = min(n0 + at.x, last(p.n, VEC_B && !TB));
         room_b[l] = min(3u, p.n - 1u - n);
         start_b[l] = base_b + n * select(1u, p.ldb, TB) + (k_first + at.y) * step_b;
     }
@@ -227,7 +238,7 @@ fn tiled(
     }
 }
 
-// A workgroup has RM x 32 values of y. Its threads take 4 columns each and every 32nd
+// A workgroup has RM x RN values of y. Its threads take 4 columns each and every SLICES'
 // four of k; their sums meet in workgroup memory. Lanes read b along its rows.
 var<workgroup> slices: array<array<vec4f, 256>, BLOCK>;
 
@@ -239,24 +250,24 @@ fn rows(
 ) {
     let id = linear_group(vec3u(group.xy, 0u), vec3u(groups.xy, 1u));
     if (id >= p.groups) { return; }
-    let across_n = (p.n + 31u) / 32u;
+    let across_n = (p.n + RN - 1u) / RN;
     let m0 = id / across_n * RM;
-    let n0 = id % across_n * 32u;
+    let n0 = id % across_n * RN;
     let outer = group.z / p.inner;
     let inner = group.z % p.inner;
     let base_a = p.a_at + outer * p.a_outer + inner * p.a_inner;
     let base_b = p.b_at + outer * p.b_outer + inner * p.b_inner;
     let base_y = p.y_at + outer * p.y_outer + inner * p.y_inner;
 
-    let slice = select(t / 8u, t % 32u, TB);
-    let part_n = select(t % 8u, t / 32u, TB);
-    let n = min(n0 + 4u * part_n, last(p.n, !TB));
+    let slice = select(t / FOURS, t % SLICES, TB);
+    let part_n = select(t % FOURS, t / SLICES, TB);
+    let n = min(n0 + 4u * part_n, last(p.n, VEC_B && !TB));
     let room = min(3u, p.n - 1u - n);
     //: names
     var sum: array<vec4f, RM>;
     //: names
     var vb: array<vec4f, 4>;
-    for (var k = 4u * slice; k < p.k; k += 128u) {
+    for (var k = 4u * slice; k < p.k; k += 4u * SLICES) {
         //: unroll
         for (var i = 0u; i < 4u; i++) {
             //: if TB
@@ -275,21 +286,40 @@ fn rows(
             //: end
         }
     }
+    // ADDERS threads add up the slices of a row's four, one of another row's what they
+    // found: thread t of row t / FOURS.
+    let four = t / ADDERS % FOURS;
+    let row = t / ADDERS / FOURS;
+    let place = t % ADDERS * FOURS + four;
+    var total = vec4f();
     //: unroll
     for (var first = 0u; first < RM; first += BLOCK) {
         //: unroll
         for (var r = 0u; r < BLOCK; r++) {
-            slices[r][slice * 8u + part_n] = sum[first + r];
+            slices[r][slice * FOURS + part_n] = sum[first + r];
         }
         workgroupBarrier();
-        let m = m0 + first + t / 8u;
-        if (t < 8u * BLOCK && m < p.m) {
-            let column = n0 + t % 8u * 4u;
-            var total = vec4f();
-            for (var i = t % 8u; i < 256u; i += 8u) { total += slices[t / 8u][i]; }
-            if (column < p.n) { write(base_y + m * p.ldy + column, column, total); }
+        if (row < BLOCK) {
+            var found = slices[row][place];
+            //: unroll
+            for (var i = 1u; i < SLICES / ADDERS; i++) {
+                found += slices[row][place + i * ADDERS * FOURS];
+            }
+            slices[row][place] = found;
         }
         workgroupBarrier();
+        let mine = t / FOURS - first;
+        if (mine < BLOCK) {
+            for (var i = t % FOURS; i < ADDERS * FOURS; i += FOURS) {
+                total += slices[mine][i];
+            }
+        }
+        workgroupBarrier();
+    }
+    let m = m0 + t / FOURS;
+    let column = n0 + t % FOURS * 4u;
+    if (t < RM * FOURS && m < p.m && column < p.n) {
+        write(base_y + m * p.ldy + column, column, total);
     }
 }
 

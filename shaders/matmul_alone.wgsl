@@ -9,7 +9,7 @@ const LINES: u32 = max(TM / 4u, 1u);
 
 // Four values, the last ones `room` or less from the first.
 fn four_a(at: u32, room: u32) -> vec4f {
-    //: if VEC
+    //: if VEC_A
     return vec4f(a[at / 4u]);
     //: else
     return vec4f(vec4<stored>(
@@ -18,7 +18,7 @@ fn four_a(at: u32, room: u32) -> vec4f {
 }
 
 fn four_b(at: u32, room: u32) -> vec4f {
-    //: if VEC
+    //: if VEC_B
     return vec4f(b[at / 4u]);
     //: else
     return vec4f(vec4<stored>(
@@ -28,7 +28,7 @@ fn four_b(at: u32, room: u32) -> vec4f {
 
 //: if !WHOLE
 fn one_a(at: u32) -> f32 {
-    //: if VEC
+    //: if VEC_A
     return f32(a[at / 4u][at % 4u]);
     //: else
     return f32(a[at]);
@@ -36,7 +36,7 @@ fn one_a(at: u32) -> f32 {
 }
 
 fn one_b(at: u32) -> f32 {
-    //: if VEC
+    //: if VEC_B
     return f32(b[at / 4u][at % 4u]);
     //: else
     return f32(b[at]);

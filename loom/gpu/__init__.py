@@ -7,7 +7,8 @@
     shaders.py   the text of shaders/*.wgsl with its includes
     kernels/     operations: one file a family, one function an operation
     lower.py     a network as a program
-    native.py    runs programs by wgpu-py
+    native.py    a device, by wgpu-py: memory, pipelines, submissions
+    executable.py  a program on it: written, run, read
     session.py   a network on a device: programs, weights in both places
     detector.py  which adapters there are, and which one is taken
     store.py     a network's own buffers, for both runners

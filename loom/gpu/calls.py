@@ -6,6 +6,7 @@ and an error check each; here the whole encoding is checked once. Pinned to wgpu
 
 from itertools import count
 from time import perf_counter
+from weakref import WeakValueDictionary
 
 import numpy as np
 import wgpu
@@ -15,7 +16,7 @@ from wgpu.backends.wgpu_native._api import error_handler
 SPIN = 0.0005  # seconds of asking again and again before waiting in the driver
 _NULL = ffi.NULL
 _ids = count(1)
-_mapped: dict[int, int] = {}
+_waiting: WeakValueDictionary = WeakValueDictionary()  # Mapped by number
 
 
 class Checked:
@@ -26,6 +27,13 @@ class Checked:
 
     def __enter__(self):
         error_handler.capture(self.what)
+        self._slot = error_handler._get_proxy_stack()[-1]
+        return self
+
+    def so_far(self) -> None:
+        """Raise now for what went wrong until here."""
+        if self._slot.message is not None:
+            raise wgpu.GPUError(f"{self.what}: {self._slot.message}")
 
     def __exit__(self, kind, value, trace):
         error = error_handler.release(self.what)
@@ -69,29 +77,35 @@ def encode(run, commands) -> None:
         dispatch(run, x, y, z)
 
 
-def submit(device, commands, copies) -> None:
-    """Encode commands in one pass, then copies (source, at, target, at, bytes); submit.
+def record(device, commands, copies):
+    """Commands in one pass, then copies (source, at, target, at, bytes), recorded.
 
-    Raises for a device that is lost before it submits: wgpu-native ends the process
-    when a submission is refused.
+    The result is for one submission; dropped, it is freed.
     """
-    with Checked("encode"):
+    with Checked("record"):
         encoder = lib.wgpuDeviceCreateCommandEncoder(device._internal, _NULL)
         if commands:
             run = lib.wgpuCommandEncoderBeginComputePass(encoder, _NULL)
             encode(run, commands)
             lib.wgpuComputePassEncoderEnd(run)
             lib.wgpuComputePassEncoderRelease(run)
-        for source, start, target, at, nbytes in copies:
-            lib.wgpuCommandEncoderCopyBufferToBuffer(
-                encoder, source, start, target, at, nbytes
-            )
-        buffer = ffi.new("WGPUCommandBuffer[1]")
-        buffer[0] = lib.wgpuCommandEncoderFinish(encoder, _NULL)
+        for copy in copies:
+            lib.wgpuCommandEncoderCopyBufferToBuffer(encoder, *copy)
+        recorded = lib.wgpuCommandEncoderFinish(encoder, _NULL)
         lib.wgpuCommandEncoderRelease(encoder)
-    with Checked("submit"):
-        lib.wgpuQueueSubmit(device.queue._internal, 1, buffer)
-        lib.wgpuCommandBufferRelease(buffer[0])
+    return ffi.gc(recorded, lib.wgpuCommandBufferRelease)
+
+
+def ask(device, buffer, checked: Checked) -> None:
+    """Raise when the device is lost; `buffer` is any of its that takes copies."""
+    # A write of nothing: all that it does is to fail.
+    lib.wgpuQueueWriteBuffer(device.queue._internal, buffer._internal, 0, _NULL, 0)
+    checked.so_far()
+
+
+def submit(device, recorded) -> None:
+    """Submit what was recorded."""
+    lib.wgpuQueueSubmit(device.queue._internal, 1, [recorded])
 
 
 def wait(device) -> None:
@@ -109,31 +123,77 @@ def write(device, buffer, offset: int, data) -> None:
         )
 
 
+class Mapped:
+    """Bytes of a buffer that the host uses in place, by turns with the device.
+
+    Its methods belong inside of a Checked.
+
+    Attributes:
+        buffer: wgpu's.
+        asked: it is the host's or will be; no submission may use it before `leave`.
+    """
+
+    def __init__(self, device, buffer, nbytes: int, write: bool = False):
+        self.buffer, self.asked = buffer, False
+        self._device, self._nbytes = device._internal, nbytes
+        self._mode = lib.WGPUMapMode_Write if write else lib.WGPUMapMode_Read
+        self._view: np.ndarray | None = None
+        self._status: int | None = None  # how the request ended
+        number = next(_ids)
+        _waiting[number] = self
+        self._info = ffi.new("WGPUBufferMapCallbackInfo *")
+        self._info.mode = lib.WGPUCallbackMode_AllowProcessEvents
+        self._info.callback = _on_mapped
+        self._info.userdata1 = ffi.cast("void *", number)
+
+    def ask(self) -> None:
+        """Want it, as soon as all that was submitted with it is done."""
+        # First: whoever interrupts us here must not leave it to a submission.
+        self.asked = True
+        self._status = None
+        lib.wgpuBufferMapAsync(
+            self.buffer._internal, self._mode, 0, self._nbytes, self._info[0]
+        )
+
+    def look(self) -> None:
+        """Take it if it is ready."""
+        lib.wgpuDevicePoll(self._device, False, _NULL)
+        if self._status is not None:
+            self._take()
+
+    def view(self, spin: bool) -> np.ndarray:
+        """Its bytes (uint8) until `leave`; waits for them."""
+        if self._view is None:
+            if not self.asked:
+                self.ask()
+            self._wait(spin)
+            self._take()
+        return self._view
+
+    def leave(self) -> None:
+        """Let the device have it."""
+        if self.asked:
+            self._view = None
+            lib.wgpuBufferUnmap(self.buffer._internal)
+            self.asked = False
+
+    def _wait(self, spin: bool) -> None:
+        poll, device = lib.wgpuDevicePoll, self._device
+        end = perf_counter() + SPIN * spin
+        while self._status is None and perf_counter() < end:
+            poll(device, False, _NULL)
+        if self._status is None:
+            poll(device, True, _NULL)
+
+    def _take(self) -> None:
+        if self._status != lib.WGPUMapAsyncStatus_Success:
+            raise wgpu.GPUError("the buffer could not be mapped")
+        data = lib.wgpuBufferGetMappedRange(self.buffer._internal, 0, self._nbytes)
+        self._view = np.frombuffer(ffi.buffer(data, self._nbytes), np.uint8)
+
+
 @ffi.callback("void(WGPUMapAsyncStatus, WGPUStringView, void *, void *)")
 def _on_mapped(status, message, userdata1, userdata2):
-    _mapped[int(ffi.cast("intptr_t", userdata1))] = status
-
-
-def read(device, buffer, nbytes: int, into: np.ndarray, spin: bool) -> None:
-    """Map a staging buffer and copy its first bytes into a uint8 array."""
-    key = next(_ids)
-    info = ffi.new("WGPUBufferMapCallbackInfo *")
-    info.mode = lib.WGPUCallbackMode_AllowProcessEvents
-    info.callback = _on_mapped
-    info.userdata1 = ffi.cast("void *", key)
-    handle = buffer._internal
-    with Checked("read"):
-        lib.wgpuBufferMapAsync(handle, lib.WGPUMapMode_Read, 0, nbytes, info[0])
-        poll, internal = lib.wgpuDevicePoll, device._internal
-        end = perf_counter() + SPIN * spin
-        while key not in _mapped and perf_counter() < end:
-            poll(internal, False, _NULL)
-        if key not in _mapped:
-            poll(internal, True, _NULL)
-    if _mapped.pop(key, None) != lib.WGPUMapAsyncStatus_Success:
-        raise wgpu.GPUError("read: the buffer could not be mapped")
-    try:
-        pointer = lib.wgpuBufferGetMappedRange(handle, 0, nbytes)
-        into[:] = np.frombuffer(ffi.buffer(pointer, nbytes), np.uint8)
-    finally:
-        lib.wgpuBufferUnmap(handle)
+    mapped = _waiting.get(int(ffi.cast("intptr_t", userdata1)))
+    if mapped is not None:
+        mapped._status = status

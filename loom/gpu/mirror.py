@@ -25,6 +25,7 @@ from loom.layers.base import Arrays
 
 Array = np.ndarray
 _COUNTS = sys.implementation.name == "cpython"
+get, getrefcount = dict.__getitem__, sys.getrefcount  # past Watched's own
 
 
 class Watched(Arrays):
@@ -110,17 +111,18 @@ class Mirror:
 
     def push(self) -> None:
         """Send what Python may have changed."""
-        held, send = set(), self._send()
+        held, send, newer = set(), self._send(), self.newer
         for at, (key, arrays) in self._groups.items():
             changed = at in self._changed
             for name in dict.keys(arrays):
-                place = at, name
-                if not self.newer and _is_held(arrays, name):
-                    held.add(place)
-                if changed or (not self.newer and place in held | self._held):
-                    send(key, name, dict.__getitem__(arrays, name))
+                found = not newer and _is_held(arrays, name)
+                if found:
+                    held.add((at, name))
+                if changed or found or (not newer and (at, name) in self._held):
+                    send(key, name, get(arrays, name))
         self._changed.clear()
-        self._held = held if not self.newer else self._held
+        if not newer:
+            self._held = held
 
     def at_rest(self) -> bool:
         """Whether `push` has nothing to send, for nobody can have touched anything."""
@@ -151,7 +153,7 @@ class Mirror:
         self._unlock()
         for key, arrays in self._groups.values():
             for name in dict.keys(arrays):
-                array = dict.__getitem__(arrays, name)
+                array = get(arrays, name)
                 if array.flags.writeable:
                     np.copyto(array, values[key, name])
                 else:  # from outside and read-only: replaced
@@ -166,7 +168,7 @@ class Mirror:
     def _lock(self) -> None:
         for _, arrays in self._groups.values():
             for name in dict.keys(arrays):
-                array = dict.__getitem__(arrays, name)
+                array = get(arrays, name)
                 if array.flags.writeable:
                     array.flags.writeable = False
                     self._locked.append(array)
@@ -178,20 +180,17 @@ class Mirror:
 
 
 def _references(arrays: dict, name: str) -> int:
-    array = dict.__getitem__(arrays, name)
-    return sys.getrefcount(array)
+    return getrefcount(get(arrays, name))
 
 
 def _is_held(arrays: dict, name: str) -> bool:
     """Whether anyone but `arrays` holds the array or what it is a view of."""
-    if not _COUNTS:
+    if not _COUNTS or _references(arrays, name) > _ALONE:
         return True
-    if _references(arrays, name) > _ALONE:
-        return True
-    base = dict.__getitem__(arrays, name).base
+    base = get(arrays, name).base
     if base is None:
         return False
-    return type(base) is not np.ndarray or sys.getrefcount(base) > _BASE_ALONE
+    return type(base) is not np.ndarray or getrefcount(base) > _BASE_ALONE
 
 
 # How many references there are where nobody else holds the array, counted the same way.
@@ -201,7 +200,7 @@ _ALONE = _references({"": np.zeros(1)}, "")
 def _base_references() -> int:
     view = np.zeros(2).reshape(2, 1)
     base = view.base
-    return sys.getrefcount(base)
+    return getrefcount(base)
 
 
 _BASE_ALONE = _base_references()

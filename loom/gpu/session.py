@@ -252,10 +252,12 @@ class Session:
             self._begin(self.net)
 
     def _same(self) -> bool:
-        return self.net.plan() is self._plan and all(
-            layer.parameters is parameters and layer.state is state
-            for layer, parameters, state in self._watched
-        )
+        if self.net.plan() is not self._plan:
+            return False
+        for layer, parameters, state in self._watched:
+            if layer.parameters is not parameters or layer.state is not state:
+                return False
+        return True
 
     def _drop(self) -> None:
         for program in self._programs.values():

@@ -94,6 +94,27 @@ def test_more_rows_a_thread(device, monkeypatch, large, transposed, size):
     assert_close(actual, expected, "forward", f"{size} {transposed}")
 
 
+@pytest.mark.parametrize("columns", [8, 16, 32])
+@pytest.mark.parametrize("rows", [1, 4, 8])
+@pytest.mark.parametrize(
+    ("m", "n", "k", "transposed"),
+    [(1, 10, 392, "nn"), (9, 36, 520, "nn"), (5, 33, 38, "nt"), (8, 12, 64, "nt")],
+)
+def test_few_rows(device, rows, columns, m, n, k, transposed):
+    """One of both operands, or none of them, can be read in fours."""
+    tb = transposed == "nt"
+    a, w = draw(m, k), draw(n, k, seed=1) if tb else draw(k, n, seed=1)
+
+    def build(b, x, z):
+        y = b.tensor((m, n))
+        one = Operand(x, k), Operand(z, w.shape[-1]), Operand(y, n)
+        product(b, *one, (m, n, k), transpose_b=tb, few=(rows, columns))
+        return y
+
+    expected = a.astype(np.float64) @ (w.T if tb else w)
+    assert_close(run(device, build, a, w), expected, "forward", f"{rows}x{columns}")
+
+
 @by_kind
 @pytest.mark.parametrize("transposed", ["nn", "tn", "nt", "tt"])
 @pytest.mark.parametrize("size", [(70, 67, 301), (33, 37, 66), (65, 34, 64)], ids=str)

@@ -71,15 +71,20 @@ def test_a_step_is_one_submission(adapter, monkeypatch):
     next(run)
     calls = []
     device = net.session().device
-    submit = device.submit
-    monkeypatch.setattr(
-        device, "submit", lambda *row: (calls.append(row), submit(*row))
-    )
-    # One for the step; the epoch that it ends reads its loss.
+    for name in ("submit", "read"):
+        method = getattr(device, name)
+        monkeypatch.setattr(
+            device,
+            name,
+            lambda *row, name=name, method=method: (calls.append(name), method(*row))[
+                1
+            ],
+        )
     while (event := next(run)).kind != "batch":
         pass
     assert event.step == 2
-    assert [bool(commands) for commands, _ in calls] == [False, True]
+    # The epoch before read its loss; then one for the step.
+    assert calls == ["read", "submit", "submit"]
 
 
 def test_a_stopped_run_goes_on(adapter):

@@ -33,6 +33,7 @@ FLOORS = (
         "gpu.expand",
         "gpu.shaders",
         "gpu.kernels",
+        "gpu.executable",
         "gpu.native",
         "gpu.store",
         "gpu.detector",
@@ -54,7 +55,13 @@ FLOORS = (
     ("browser", "cabi", "fabric", "page"),
 )
 BRIDGES = len(FLOORS) - 1
-NO_LAYERS = ("gpu.native", "gpu.program", "gpu.kernels", "gpu.builder")
+NO_LAYERS = (
+    "gpu.executable",
+    "gpu.native",
+    "gpu.program",
+    "gpu.kernels",
+    "gpu.builder",
+)
 
 
 def modules() -> dict[str, Path]:
