@@ -12,6 +12,7 @@ import numpy as np
 import wgpu
 from wgpu.backends.wgpu_native import ffi, lib
 from wgpu.backends.wgpu_native._api import error_handler
+from wgpu.backends.wgpu_native._helpers import ErrorSlot
 
 SPIN = 0.0005  # seconds of asking again and again before waiting in the driver
 _NULL = ffi.NULL
@@ -26,19 +27,21 @@ class Checked:
         self.what = what
 
     def __enter__(self):
-        error_handler.capture(self.what)
-        self._slot = error_handler._get_proxy_stack()[-1]
+        # As error_handler.capture and release, in fewer steps.
+        self._slot = ErrorSlot(self.what)
+        self._stack = error_handler._get_proxy_stack()
+        self._stack.append(self._slot)
         return self
+
+    def __exit__(self, kind, value, trace):
+        self._stack.pop()
+        if kind is None:
+            self.so_far()
 
     def so_far(self) -> None:
         """Raise now for what went wrong until here."""
         if self._slot.message is not None:
             raise wgpu.GPUError(f"{self.what}: {self._slot.message}")
-
-    def __exit__(self, kind, value, trace):
-        error = error_handler.release(self.what)
-        if error is not None and kind is None:
-            raise wgpu.GPUError(f"{self.what}: {error[1]}")
 
 
 def shader_module(device, text: str, label: str, checked: bool):

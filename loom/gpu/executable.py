@@ -31,7 +31,7 @@ class Inlet:
     """A program's only input, in two buffers that host and device share by turns."""
 
     def __init__(self, sides: list[calls.Mapped]):
-        self.sides, self.now = sides, 0
+        self.sides, self.now, self.new = sides, 0, False
 
     @property
     def side(self) -> calls.Mapped:
@@ -43,13 +43,20 @@ class Inlet:
         if not self.side.asked:  # the device may still read it
             self.now = 1 - self.now
         self.side.view(spin=True)[: data.nbytes] = data.view(np.uint8)
+        self.new = True
 
-    def turn(self) -> calls.Mapped:
-        """The one that is written next, on its way to the host."""
+    def turn(self) -> int:
+        """The side that the next run has, if it is as this one; on its way to the host.
+
+        A run whose input was written is followed by one whose input will be.
+        """
+        if not self.new:
+            return self.now
+        self.new = False
         other = self.sides[1 - self.now]
         if not other.asked:
             other.ask()
-        return other
+        return 1 - self.now
 
 
 class Outlet:
@@ -174,23 +181,26 @@ class Executable:
 
     def write(self, name: str, values: np.ndarray) -> None:
         """Set an input."""
-        self.device.call(self._write, name, values)
+        self.device.call(self._write_one, name, values)
 
-    def _write(self, name: str, values: np.ndarray) -> None:
+    def _write_one(self, name: str, values: np.ndarray) -> None:
+        with calls.Checked("write") as checked:
+            self._write(name, values, checked)
+
+    def _write(self, name: str, values: np.ndarray, checked: calls.Checked) -> None:
         t = self.program.inputs[name]
         if t.dtype == "f16":
             with np.errstate(over="ignore"):  # too large for a half: infinite
                 values = np.asarray(values, np.float16)
-        array = np.ascontiguousarray(values, DTYPES[t.dtype])
+        array = np.ascontiguousarray(values, DTYPES[t.dtype]).reshape(-1)
         if array.size != t.size:
-            raise ValueError(f"input {name}: {array.shape} for {t.shape}")
+            raise ValueError(f"input {name}: {values.shape} for {t.shape}")
         if self._inlet is None:
-            self.device.write(self._buffers[t.buffer.name], t.start, array.reshape(-1))
-            return
-        with calls.Checked("write") as checked:
+            self.device.write(self._buffers[t.buffer.name], t.start, array)
+        else:
             # A lost device may have given back the memory that was mapped.
             self.device.ask(checked)
-            self._inlet.write(array.reshape(-1))
+            self._inlet.write(array)
 
     def write_step(self, block: bytes) -> None:
         """Set the step block, where the program has one."""
@@ -231,17 +241,23 @@ class Executable:
         parts: Iterable[str],
         reads: tuple[str, ...] = (),
         meanwhile: Callable | None = None,
+        **inputs: np.ndarray,
     ) -> list:
         """Run passes in one submission; the outputs asked for, as new arrays.
 
-        `meanwhile()` is called before the outputs are waited for.
+        `inputs` are set before; `meanwhile()` is called before the outputs are waited
+        for.
         """
-        return self.device.call(self._run, tuple(parts), reads, meanwhile)
+        return self.device.call(self._run, tuple(parts), reads, meanwhile, inputs)
 
-    def _run(self, parts: tuple, reads: tuple, meanwhile: Callable | None) -> list:
+    def _run(
+        self, parts: tuple, reads: tuple, meanwhile: Callable | None, inputs: dict
+    ) -> list:
         device = self.device
         outlet = self._outlet(reads) if reads else None
         with calls.Checked("run") as checked:
+            for name, values in inputs.items():
+                self._write(name, values, checked)
             side = self._hand_over(checked)
             if outlet is not None:
                 outlet.mapped.leave()  # where a run was interrupted
@@ -271,15 +287,13 @@ class Executable:
 
     def _prepare(self, parts: tuple, reads: tuple) -> None:
         """Make the next such run ready while the device computes this one."""
-        inlet, side = self._inlet, 0
-        if inlet is not None:
-            side = 1 - inlet.now
-            inlet.turn()
+        inlet = self._inlet
+        side = inlet.turn() if inlet is not None else 0
         if (parts, reads) not in self._known:
             self._known.add((parts, reads))  # it may have been the only one
         elif (parts, reads, side) not in self._recorded:
             self._recorded[parts, reads, side] = self._record(parts, reads, side)
-        if inlet is not None:
+        if inlet is not None and side != inlet.now:
             inlet.sides[side].look()
 
     def read(self, name: str) -> np.ndarray:

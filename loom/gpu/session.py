@@ -80,10 +80,9 @@ class Session:
     def _forward(self, x: Array, meanwhile: Callable | None) -> Array:
         # Once backward was asked for, forward keeps what that needs.
         program = self.program(len(x), self._mode)
-        program.write("x", x)
         self.mirror.push()
         self._last, self.rows = program, len(x)
-        return program.run(FORWARD, OUTPUT, meanwhile)[0]
+        return program.run(FORWARD, OUTPUT, meanwhile, x=x)[0]
 
     def assess(
         self, x: Array, columns: int, t: Array | None = None, loss_row=None
