@@ -61,13 +61,13 @@ def main() -> None:
     """Write every file and print its digest."""
     files = {
         "digits.z": digits(),
-        "iris.csv": table(
+        "texts/iris.csv": table(
             iris := datasets.load_iris(), list(iris.target_names), "species"
         ),
-        "wine.csv": table(
+        "texts/wine.csv": table(
             datasets.load_wine(), ["cultivar 1", "cultivar 2", "cultivar 3"], "cultivar"
         ),
-        "alice.txt": alice(sys.argv[1]),
+        "texts/alice.txt": alice(sys.argv[1]),
     }
     for name, data in files.items():
         (TARGET / name).write_bytes(data)

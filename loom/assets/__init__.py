@@ -1,8 +1,8 @@
-"""Texts beside the Python: the shaders, the web page, the C ABI's sources.
+"""Texts beside the Python: the shaders, the web page, the C sources, tables.
 
 In a checkout each kind is a folder. The wheel has one file a kind instead, made by
 tools/wheel.py: a JSON object, path -> text, compressed; a web page has the shaders'
-object as it is. All are the same to `texts`.
+object as it is, and the tables' folder. All are the same to `texts`.
 """
 
 import json
@@ -10,16 +10,21 @@ from functools import lru_cache
 from pathlib import Path
 
 HERE = Path(__file__).parent
-FOLDERS = {"shaders": "shaders", "page": "web", "native": "loom/cabi/native"}
+FOLDERS = {
+    "shaders": "shaders",
+    "page": "web",
+    "native": "loom/cabi/native",
+    "data": "loom/data/texts",
+}
 UNWANTED = {"dist", "build", "__pycache__"}  # made of the page, not of it
 
 
 @lru_cache(maxsize=len(FOLDERS))
 def texts(kind: str) -> dict[str, str]:
-    """Path inside the kind's folder -> text; "shaders", "page" or "native".
+    """Path inside the kind's folder -> text; "shaders", "page", ...
 
-    Raises ConfigError in a web page, where there are only the shaders, and in a Python
-    without bz2.
+    Raises ConfigError in a web page, which has neither page nor C sources, and in a
+    Python without bz2.
     """
     if (plain := HERE / f"{kind}.json").is_file():
         return json.loads(plain.read_bytes())

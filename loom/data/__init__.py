@@ -9,7 +9,7 @@ from importlib.resources import files
 
 import numpy as np
 
-from loom import random
+from loom import assets, random
 from loom.data.drawing import digit_from_drawing
 from loom.data.table import Table, read_table
 from loom.data.tasks import temporal_order
@@ -38,7 +38,8 @@ def digits() -> Pair:
 
     Shapes: images (1797, 8, 8) float32 in 0..1, labels (1797,) 0..9.
     """
-    values = np.frombuffer(zlib.decompress(_bytes("digits.z")), np.uint8)
+    packed = (files("loom.data") / "digits.z").read_bytes()
+    values = np.frombuffer(zlib.decompress(packed), np.uint8)
     labels, *pixels = values.reshape(65, -1)
     # Each pixel's values come in the order of the class, and of the pixels to the left
     # and above: what is alike stands together, a seventh smaller.
@@ -51,17 +52,17 @@ def digits() -> Pair:
 
 def iris() -> Table:
     """150 flowers: four measurements in cm, three species."""
-    return read_table(_bytes("iris.csv").decode(), "species", name="iris.csv")
+    return read_table(assets.texts("data")["iris.csv"], "species", name="iris.csv")
 
 
 def wine() -> Table:
     """178 wines: 13 measurements, three cultivars."""
-    return read_table(_bytes("wine.csv").decode(), "cultivar", name="wine.csv")
+    return read_table(assets.texts("data")["wine.csv"], "cultivar", name="wine.csv")
 
 
 def text() -> str:
     """Chapters I to III of Alice's Adventures in Wonderland (Carroll, 1865)."""
-    return _bytes("alice.txt").decode()
+    return assets.texts("data")["alice.txt"]
 
 
 def text_windows(source: str, length: int) -> tuple[Array, Array, list[str]]:
@@ -111,7 +112,3 @@ def split(
 def one_hot(labels: Array, classes: int) -> Array:
     """Class indices as rows of 0 and 1. Shapes: (...) -> (..., K) float32."""
     return np.eye(classes, dtype=np.float32)[labels]
-
-
-def _bytes(name: str) -> bytes:
-    return (files("loom.data") / name).read_bytes()

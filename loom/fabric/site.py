@@ -98,6 +98,8 @@ def our_files() -> dict[str, bytes]:
     }
     out["loom/assets/__init__.py"] = Path(assets.__file__).read_bytes()
     out["loom/assets/shaders.json"] = json.dumps(assets.texts("shaders")).encode()
+    for name, text in assets.texts("data").items():
+        out[f"loom/data/texts/{name}"] = text.encode()
     metadata = f"Metadata-Version: 2.1\nName: loom-nn\nVersion: {loom.__version__}\n"
     out[f"loom_nn-{loom.__version__}.dist-info/METADATA"] = metadata.encode()
     out["_loom_rest.py"] = assets.texts("page")["rest.py"].encode()

@@ -12,9 +12,9 @@ from loom.evaluation import accuracy
 
 DIGESTS = {
     "digits.z": "2e6dbccb51a3463a",
-    "iris.csv": "30821fb97cfd3335",
-    "wine.csv": "7a9274e5a6b25610",
-    "alice.txt": "3d553d2b21c88f16",
+    "texts/iris.csv": "30821fb97cfd3335",
+    "texts/wine.csv": "7a9274e5a6b25610",
+    "texts/alice.txt": "3d553d2b21c88f16",
 }
 
 

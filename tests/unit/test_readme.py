@@ -29,7 +29,7 @@ def blocks() -> list[tuple[str, str]]:
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LOOM_GPU", "software")
-    iris = Path(tables.__file__).parents[1] / "loom" / "data" / "iris.csv"
+    iris = Path(tables.__file__).parents[1] / "loom" / "data/texts/iris.csv"
     (tmp_path / "flowers.csv").write_text(iris.read_text())
     lines = iris.read_text().splitlines()
     names, rows = lines[0], [lines[1], lines[-1]]

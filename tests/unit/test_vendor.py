@@ -142,7 +142,11 @@ def test_a_pack_is_its_index_and_its_files():
 
 def test_the_page_gets_loom_without_what_no_page_runs():
     files = site.our_files()
-    assert {"loom/__init__.py", "loom/data/digits.z"} < files.keys()
+    assert {
+        "loom/__init__.py",
+        "loom/data/digits.z",
+        "loom/data/texts/iris.csv",
+    } < files.keys()
     assert {"loom/page/__init__.py", "loom/kernels/_simd.wasm"} < files.keys()
     assert b"matmul.wgsl" in files["loom/assets/shaders.json"]
     assert not [name for name in files if re.search(r"cabi/|fabric/|\.bz2|\.c$", name)]

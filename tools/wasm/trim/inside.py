@@ -110,10 +110,13 @@ def installed(package: str) -> dict[str, bytes]:
 
 
 def unpacked(files: dict[str, bytes]) -> dict[str, bytes]:
-    """Of loom/assets just the shaders, and these open: Brotli does better."""
+    """Of loom/assets just shaders and tables, and these open: Brotli does better."""
     out = {path: data for path, data in files.items() if not path.endswith(".bz2")}
-    shaders = "loom/assets/shaders.json"
-    return out | {shaders: bz2.decompress(files[f"{shaders}.bz2"])}
+    shaders, tables = "loom/assets/shaders.json", "loom/assets/data.json.bz2"
+    out[shaders] = bz2.decompress(files[f"{shaders}.bz2"])
+    for name, text in json.loads(bz2.decompress(files[tables])).items():
+        out[f"loom/data/texts/{name}"] = text.encode()
+    return out
 
 
 def ready(files: dict[str, bytes], level: int, root: str) -> dict[str, bytes]:
