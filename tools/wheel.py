@@ -2,7 +2,8 @@
 
     loom/**/*.py    without comments, and without the docstrings that help() shows to
                     nobody: those of private names, of modules whose package shows
-                    what is in them, and of all that INTERNAL lists
+                    what is in them, and of all that INTERNAL lists, which is also
+                    indented by one space
     loom/assets/*   the shaders, the page and the C sources as one file a kind, without
                     the lines that are comments
     *.whl           deflated once more, by libdeflate at its best, which is 2% smaller
@@ -40,6 +41,7 @@ KEPT = (
     *("loom/gpu/calls.py", "loom/gpu/detector.py"),
 )
 _LINES = re.compile(r"^[ \t]*//(?!:).*$", re.MULTILINE)
+_WGSL = re.compile(r"^[ \t]+|[ \t]*//(?!:).*$", re.MULTILINE)  # it has no strings
 _BLOCKS = re.compile(r"^[ \t]*/\*.*?\*/[ \t]*$", re.MULTILINE | re.DOTALL)
 # Others have none, or theirs are for who reads the file: loom.h's.
 _COMMENTED = (".c", ".css", ".h", ".js", ".mjs", ".wgsl")
@@ -104,6 +106,8 @@ def without_comments(name: str, text: str) -> str:
     """
     if not name.endswith(_COMMENTED):
         return text
+    if name.endswith(".wgsl"):
+        return _WGSL.sub("", text)
     text = _BLOCKS.sub(lambda match: "\n" * match[0].count("\n"), text)
     return text if name.endswith(".css") else _LINES.sub("", text)
 
@@ -129,7 +133,23 @@ def smaller(name: str, source: str) -> str:
         )
         if len(node.body) == 1:
             lines[doc.lineno - 1] = f"{indent}pass\n"
-    return "".join(lines)
+    return "".join(indented(lines) if internal else lines)
+
+
+def indented(lines: list[str]) -> list[str]:
+    """The lines with one space for four, but for those inside of texts."""
+    texts = set()
+    for node in ast.walk(ast.parse("".join(lines))):
+        if isinstance(node, ast.Constant | ast.JoinedStr):
+            texts |= set(range(node.lineno, node.end_lineno))
+    return [
+        line if number in texts else re.sub("^(    )+", _spaces, line)
+        for number, line in enumerate(lines)
+    ]
+
+
+def _spaces(match: re.Match) -> str:
+    return " " * (len(match[0]) // 4)
 
 
 def hidden(node: ast.AST, private: bool):
