@@ -6,6 +6,7 @@ the typed arrays. The text is a list of results, or {"error", "type"} of a failu
 exception crosses, since one that does would keep its frames, and their arrays, alive.
 """
 
+import gc
 import json
 import traceback
 from asyncio import Future, ensure_future
@@ -199,6 +200,32 @@ def back_made(handle: int, executable: int, kept) -> bool:
 def _back(handle: int):
     net = _networks.get(handle)
     return net.session().repeatable_back() if net and net.has_gpu() else None
+
+
+def rehearse() -> None:
+    """Do what a page does first, so that a start that is kept has it behind it."""
+    from loom import page
+    from loom.gpu import asynchronous as _
+
+    describe()
+    (examples,) = page.call(None, "Catalog", [])
+    name = examples[0]["name"]
+    (samples,) = page.call(None, "Samples", [name, 1])
+    (net,) = page.call(None, "NewNetwork", [name, 1])
+    one = samples["held_out"]["input"][:1]
+    net.forward_cpu(one)
+    for function, *arguments in (
+        ("LayerRows",),
+        ("LayerActivity", one),
+        ("LayerWeights", 0, samples["picture"]),
+        ("Predict", one),
+    ):
+        page.call(net, function, arguments)
+    page.call(None, "PlaneSets", [])
+    page.call(None, "PlanePoints", ["spiral", 240, 1])
+    (plane,) = page.call(None, "PlaneNetwork", [8, 2, 2, "tanh", 1])
+    page.call(plane, "PlaneMap", [72])
+    gc.collect()
 
 
 def free(handle: int) -> None:

@@ -7,7 +7,6 @@
 // Types and the list of methods: loom.d.mts, made by build_wasm.py from the reflection.
 import { createAPI } from "./api.mjs";
 import { LoomError } from "./errors.mjs";
-import { LocalHost } from "./local.mjs";
 import { RemoteHost } from "./remote.mjs";
 
 export { LoomError };
@@ -21,6 +20,8 @@ export { LoomError };
  */
 export async function loadLoom({ worker = false, baseURL = import.meta.url, onProgress } = {}) {
   const folder = new URL(".", new URL(baseURL, globalThis.location?.href)).href;
-  const host = await (worker ? RemoteHost : LocalHost).start({ baseURL: folder, onProgress });
+  // In a worker's page nothing of local.mjs is needed.
+  const Host = worker ? RemoteHost : (await import("./local.mjs")).LocalHost;
+  const host = await Host.start({ baseURL: folder, onProgress });
   return createAPI(host, JSON.parse(await host.describe()));
 }

@@ -21,11 +21,11 @@ PLACES = {"stdlib": LIBRARY, "numpy": SITE, "random": SITE, "loom": SITE}
 class Rest:
     """A meta path finder over packs that are fetched when they are needed."""
 
-    def __init__(self, fetch):
+    def __init__(self, fetch, there=()):
         with open(f"{SITE}/_loom_rest.json") as file:
             self._packs = json.load(file)
         self._fetch = fetch
-        self._there = set()
+        self._there = set(there)
 
     def find_spec(self, name, path=None, target=None):
         """The spec of a module of the rest, whose pack is fetched if need be."""
@@ -67,6 +67,6 @@ def unpack(data, folder):
         start += size
 
 
-def install(fetch):
-    """Fetch packs by `fetch(name) -> bytes` from now on."""
-    sys.meta_path.append(Rest(lambda name: fetch(name).to_bytes()))
+def install(fetch, *there):
+    """Fetch packs by `fetch(name) -> bytes` from now on, but for those there already."""
+    sys.meta_path.append(Rest(lambda name: fetch(name).to_bytes(), there))

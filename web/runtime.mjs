@@ -1,6 +1,7 @@
 // Boots Pyodide with NumPy and our wheel, and reports the bytes as they come.
 import { LoomError } from "./errors.mjs";
-import { startPython } from "./packs.mjs";
+import { dropStarts, findStart, goOn } from "./kept.mjs";
+import { findRest, importScripts, startPython } from "./packs.mjs";
 
 /**
  * @typedef {object} Progress
@@ -30,34 +31,30 @@ export async function startRuntime({ baseURL, onProgress = () => {} }) {
 }
 
 async function boot(baseURL, onProgress) {
-  const { files } = await fetchJSON(new URL("files.json", baseURL));
+  const indexURL = new URL("runtime/", baseURL).href;
+  const scripts = importScripts(indexURL); // every start needs them, so they go first
+  const { files, build } = await fetchJSON(new URL("files.json", baseURL));
   const sizes = new Map(
     Object.entries(files).map(([path, bytes]) => [new URL(path, baseURL).href, bytes]),
   );
-  const { received, finish, report } = progressOf(sizes, onProgress);
-  report("download", "Downloading");
-
-  const indexURL = new URL("runtime/", baseURL).href;
-  const imported = async (name) => {
-    const module = await import(indexURL + name);
-    received(indexURL + name, sizes.get(indexURL + name));
-    return module;
-  };
-  const uncount = countFetches(sizes, received);
+  const progress = progressOf(sizes, onProgress);
+  progress.report("download", "Downloading");
+  for (const [url, script] of Object.entries(scripts)) {
+    script.then(() => progress.received(url, sizes.get(url)));
+  }
+  const kept = await findStart(build);
+  const uncount = kept ? () => {} : countFetches(sizes, progress.received);
   try {
-    const [{ loadPyodide }] = await Promise.all([
-      imported("pyodide.mjs"),
-      imported("pyodide.asm.mjs"),
-    ]);
-    const env = { HOME: "/home/loom" };
-    const pyodide = await startPython({ loadPyodide, indexURL, env });
+    const pyodide = await (kept
+      ? goOn({ indexURL, scripts, kept }).catch((error) => anew({ indexURL, scripts }, error))
+      : begin({ indexURL, scripts }));
     pyodide.registerJsModule("loom_webgpu", {
       open: async () => (await import("./webgpu.mjs")).open(),
     });
-    finish();
-    report("start", "Starting");
+    progress.finish();
+    progress.report("start", "Starting");
     const bridge = pyodide.pyimport("loom.browser");
-    report("ready", "Ready");
+    progress.report("ready", "Ready");
     return { pyodide, bridge };
   } catch (cause) {
     throw new LoomError(`Loom could not start from ${baseURL}: ${cause.message}`, "LoomError", {
@@ -66,6 +63,19 @@ async function boot(baseURL, onProgress) {
   } finally {
     uncount();
   }
+}
+
+async function begin(options) {
+  const pyodide = await startPython(options);
+  findRest(pyodide, options.indexURL);
+  return pyodide;
+}
+
+/** Nothing is lost with a start that was kept: what does not fit is forgotten, and told. */
+async function anew(options, error) {
+  console.warn(`Loom: a start that was kept is dropped: ${error.message}`);
+  await dropStarts();
+  return begin(options);
 }
 
 /** What each file belongs to, for people. */

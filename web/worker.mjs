@@ -1,5 +1,10 @@
 // The worker's end of remote.mjs: a LocalHost that answers messages.
+import { keepStart } from "./kept.mjs";
 import { LocalHost } from "./local.mjs";
+// Named here to be asked for at once, not one after the other.
+import "./runtime.mjs";
+import "./packs.mjs";
+import "./errors.mjs";
 
 /** Nothing is drawn in a worker: only messages wait. */
 const SLICE = 50;
@@ -11,6 +16,7 @@ const operations = {
   async start({ baseURL }, onProgress) {
     host = await LocalHost.start({ baseURL, onProgress });
   },
+  keep: keepStart,
   describe: () => host.describe(),
   send: ({ handle, name, finite, text, buffers }) =>
     host.send(handle, name, finite, { text, buffers }),

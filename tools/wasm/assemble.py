@@ -123,7 +123,17 @@ def _write_generated(target: Path) -> None:
 
     (target / "loom.d.mts").write_text(declarations())
     site.describe(target)
+    _name_build(target)
     _write_service_worker(target)
+
+
+def _name_build(target: Path) -> None:
+    """Put into files.json a hash of what a start that is kept (kept.mjs) is made of."""
+    listing = json.loads((target / "files.json").read_text())
+    parts = [*listing["files"], "runtime/rest-loom.pack", "kept.mjs", "packs.mjs"]
+    hashes = "".join(sha256((target / part).read_bytes()) for part in parts)
+    listing["build"] = sha256(hashes.encode())[:16]
+    (target / "files.json").write_text(json.dumps(listing, indent=1))
 
 
 def _write_service_worker(target: Path) -> None:

@@ -2,24 +2,40 @@
 import { loadLoom } from "../loom.mjs";
 import { $, make, megabytes, notice, show } from "./dom.mjs";
 
+/** The latest that was told, and who is told of it: no one until the page is there. */
+let latest;
+let tell = () => {};
+let loading = begin(); // at once: Python starts while the page is drawn
+
+function begin() {
+  const onProgress = (event) => tell((latest = event));
+  const started = loadLoom({ worker: true, onProgress });
+  started.catch(() => {}); // load() tells of it
+  return started;
+}
+
 /**
- * Load Loom in a worker, showing each part's bytes.
+ * Loom in a worker, showing each part's bytes meanwhile.
  * @returns {Promise<object>}  the API
  */
 export async function load() {
   for (;;) {
+    tell = display();
+    if (latest) tell(latest);
     try {
-      return await attempt();
+      return await loading;
     } catch (error) {
       notice($("loading-message"), error);
       show($("loading-error"));
       await new Promise((resolve) => $("retry").addEventListener("click", resolve, { once: true }));
       show($("loading-error"), false);
+      loading = begin();
     }
   }
 }
 
-async function attempt() {
+/** What shows progress, from nothing. */
+function display() {
   const stages = new Map();
   $("stages").replaceChildren();
   $("loading").setAttribute("aria-busy", "true");
@@ -33,23 +49,20 @@ async function attempt() {
     }
     return stages.get(name);
   };
-  return loadLoom({
-    worker: true,
-    onProgress({ stage: now, parts, loadedBytes, totalBytes }) {
-      for (const part of parts) {
-        const { bar, figure } = stage(part.name);
-        const share = part.loadedBytes / part.totalBytes;
-        bar.value = share;
-        figure.textContent =
-          share >= 1
-            ? megabytes(part.totalBytes)
-            : `${(part.loadedBytes / 1e6).toFixed(1)} of ${megabytes(part.totalBytes)}`;
-      }
-      const { bar, figure } = stage("Start");
-      if (now === "start") bar.removeAttribute("value"); // under way, no one knows how long
-      if (now === "ready") bar.value = 1;
-      figure.textContent = { download: "–", start: "starting", ready: "ready" }[now];
-      $("loading-bytes").textContent = `${megabytes(loadedBytes)} of ${megabytes(totalBytes)}`;
-    },
-  });
+  return ({ stage: now, parts, loadedBytes, totalBytes }) => {
+    for (const part of parts) {
+      const { bar, figure } = stage(part.name);
+      const share = part.loadedBytes / part.totalBytes;
+      bar.value = share;
+      figure.textContent =
+        share >= 1
+          ? megabytes(part.totalBytes)
+          : `${(part.loadedBytes / 1e6).toFixed(1)} of ${megabytes(part.totalBytes)}`;
+    }
+    const { bar, figure } = stage("Start");
+    if (now === "start") bar.removeAttribute("value"); // under way, no one knows how long
+    if (now === "ready") bar.value = 1;
+    figure.textContent = { download: "–", start: "starting", ready: "ready" }[now];
+    $("loading-bytes").textContent = `${megabytes(loadedBytes)} of ${megabytes(totalBytes)}`;
+  };
 }

@@ -15,19 +15,23 @@ import { startTheme } from "./theme.mjs";
 import { Training } from "./training.mjs";
 import { startUse } from "./use.mjs";
 
-const loom = await load();
-globalThis.loom = loom;
-$("version").textContent = loom.version;
-show($("app")); // before the charts, which need their width
-
-const session = new Session(loom, (error) => notice($("train-error"), error));
+// What needs no Python is made while it starts.
+const session = new Session((error) => notice($("train-error"), error));
 const training = new Training(session);
 const pad = new Pad(session);
 const evaluation = new Evaluation(session);
 const view = new NetworkView(session);
-new Files(session, training);
-new Explorer(session);
 const compare = new Compare(session);
+new Files(session, training);
+
+const loom = await load();
+globalThis.loom = loom;
+session.loom = loom;
+const looked = compare.look();
+const listed = session.refresh();
+$("version").textContent = loom.version;
+show($("app"));
+new Explorer(session);
 const playground = new Playground(loom);
 startUse();
 startTheme(() => {
@@ -35,23 +39,24 @@ startTheme(() => {
   for (const part of [pad, evaluation, view, playground]) part.recolour();
 });
 
-await session.refresh();
+await listed;
 training.menu();
-await compare.look();
 await open(fromAddress());
 show($("loading"), false);
 document.documentElement.dataset.ready = ""; // for tests
-keepOffline();
+setTimeout(keepOffline, 1000); // what the page does first comes first
 
 /** Take up what the address says, or the first example. */
 async function open({ example, epochs, rate, seed, gpu, run, ...rest }) {
   const known = session.examples.some(({ name }) => name === example);
   $("seed").value = /^\d{1,15}$/.test(seed ?? "") ? seed : "1";
+  const opening = playground.open(rest);
   await training.choose(known ? example : session.examples[0].name);
+  if (gpu === "1") await looked;
   if (Number(epochs) >= 1) $("epochs").value = epochs;
   if (Number(rate) > 0) $("rate").value = rate;
   $("use-gpu").checked = gpu === "1" && session.gpu;
-  await playground.open(rest);
+  await opening;
   $("settings").addEventListener("input", keep);
   session.on(["example", "network"], keep);
   if (run === "1") training.run();

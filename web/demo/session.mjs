@@ -23,13 +23,12 @@ export class Session extends EventTarget {
   /** Whether the network has learnt anything that could be evaluated. */
   trained = false;
 
-  /**
-   * @param {object} loom  the API, in a worker
-   * @param {(error: Error) => void} failed  shows what a section could not do
-   */
-  constructor(loom, failed) {
+  /** The API, in a worker, once it is loaded. */
+  loom = null;
+
+  /** @param {(error: Error) => void} failed  shows what a section could not do */
+  constructor(failed) {
     super();
-    this.loom = loom;
     this.failed = failed;
   }
 
