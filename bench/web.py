@@ -3,19 +3,18 @@
 In Chromium, on the page's own thread, with typed arrays: the lines of
 bench/cases/mlp.py through web/loom.mjs, and beside them, in the same Pyodide, their
 hand-written NumPy and the same Loom called from Python. A call may take at most 0.15 ms
-beyond NumPy's lines; what it takes beyond Python's own call is the bridge. Then the
-start, cold: bytes over the wire and milliseconds until the first prediction.
+beyond NumPy's lines; what it takes beyond Python's own call is the bridge. Then how
+long a start takes (bench/web_start.py).
 """
 
 import json
-import statistics
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from bench import timing
+from bench import timing, web_start
 from tools.wasm import chromium
 from tools.wasm.chromium import evaluate
 
@@ -30,7 +29,6 @@ CARRIED = (
 GPU = "GPU call, Dense 16-16"
 GPU_PLACES = (GPU, f"{GPU}, in a worker")
 MOST_GPU = 0.5  # ms that a GPU call may take beyond an empty submission
-STARTS = ("API in a worker, cold", "whole page, cold")
 PEER = """
 import sys
 sys.path.insert(0, "/peer")
@@ -124,14 +122,6 @@ ROUND = """
     }
     return rounds;
 """
-FIRST = """
-    const start = performance.now();
-    const { loadLoom } = await import("/loom.mjs");
-    const { NewNetwork } = await loadLoom({ worker: true });
-    const network = await NewNetwork(64, 1, 1, 5, 1);
-    const [y] = await network.ForwardCPU(new Float32Array(64));
-    return performance.now() - start + 0 * y.length;
-"""
 # A small network's forward pass on the GPU by turns with an empty submission that is
 # read back: the difference is what a call adds.
 GPU_CALL = """
@@ -171,10 +161,6 @@ GPU_CALL = """
     }
     return { rounds, first, name: adapter.info.architecture || adapter.info.vendor };
 """
-PREDICTION = """
-    await network.ForwardCPU(new Float32Array(64));
-    return performance.now(); // since the page was asked for
-"""
 
 
 @dataclass(frozen=True)
@@ -196,8 +182,7 @@ LINES = (
 def run(options) -> int:
     """Print the tables; 1 where --check is set and a bar is missed."""
     chosen = [line for line in LINES if (options.only or "") in line.name]
-    starts = [name for name in STARTS if (options.only or "") in name]
-    rows, cold_rows = [], []
+    rows, starts = [], []
     flags = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader")
     with chromium.served() as site, chromium.launched(*flags) as browser:
         found = timing.versions(1) | {"chromium": browser.version}
@@ -212,14 +197,11 @@ def run(options) -> int:
             print(table(rows), end="\n\n", flush=True)
         places = [name for name in GPU_PLACES if (options.only or "") in name]
         gpu = [gpu_call(browser, site, name, options.quick) for name in places]
-        for name in starts:
-            cold_rows.append(cold(browser, site, name, 1 if options.quick else 3))
-        if cold_rows:
-            print(start_table(cold_rows))
+        starts = web_start.measure(browser, site, options)
     if options.json:
-        figures = {"versions": found, "rows": rows, "gpu": gpu, "start": cold_rows}
+        figures = {"versions": found, "rows": rows, "gpu": gpu, "start": starts}
         Path(options.json).write_text(json.dumps(figures, indent=1))
-    missed = any(row["missed"] for row in (*rows, *gpu))
+    missed = any(row["missed"] for row in (*rows, *starts, *gpu))
     return int(options.check and missed)
 
 
@@ -276,29 +258,6 @@ def gpu_call(browser, site, name: str, quick: bool) -> dict:
     return figures | {"line": name, "first_ms": found["first"], "missed": missed}
 
 
-def cold(browser, site, name: str, times: int) -> dict:
-    """Bytes and milliseconds to the first prediction, each time with an empty cache."""
-    print(f"{name} ...", file=sys.stderr, flush=True)
-    taken, sizes = [], []
-    for _ in range(times):
-        page = chromium.blank(browser, site)
-        before = site.sent
-        if name == STARTS[0]:
-            taken.append(evaluate(page, FIRST))
-        else:
-            page.goto(site.address)
-            page.wait_for_selector("html[data-ready]", state="attached")
-            taken.append(evaluate(page, PREDICTION))
-        sizes.append(site.sent - before)
-        page.context.close()
-    return {
-        "line": name,
-        "ms": statistics.median(taken),
-        "least_ms": min(taken),
-        "bytes": int(statistics.median(sizes)),
-    }
-
-
 def table(rows: list[dict]) -> str:
     """Milliseconds of a call, and what is beyond NumPy."""
     cells = [["line", "loom.mjs", "numpy", "ratio", "beyond numpy", "bridge", ""]]
@@ -312,22 +271,6 @@ def table(rows: list[dict]) -> str:
                 f"{row['over_ms']:.3f} ±{row['spread_ms']:.3f} ms",
                 f"{row['bridge_ms']:.3f} ms",
                 f"at most {MOST} ms" if row["missed"] else "",
-            ]
-        )
-    return timing.columns(cells)
-
-
-def start_table(rows: list[dict]) -> str:
-    """Bytes over the wire, and time."""
-    cells = [["first prediction", "time", "fastest", "transferred", ""]]
-    for row in rows:
-        cells.append(
-            [
-                row["line"],
-                timing.duration(row["ms"] / 1e3),
-                timing.duration(row["least_ms"] / 1e3),
-                f"{row['bytes'] / 1e6:.2f} MB",
-                "",
             ]
         )
     return timing.columns(cells)

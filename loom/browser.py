@@ -12,6 +12,7 @@ import traceback
 from asyncio import Future, ensure_future
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import wraps
+from importlib import import_module
 from itertools import count
 from time import perf_counter
 from typing import Any
@@ -205,8 +206,8 @@ def _back(handle: int):
 def rehearse() -> None:
     """Do what a page does first, so that a start that is kept has it behind it."""
     from loom import page
-    from loom.gpu import asynchronous as _
 
+    import_module("loom.gpu.asynchronous")  # as InitGPU does
     describe()
     (examples,) = page.call(None, "Catalog", [])
     name = examples[0]["name"]

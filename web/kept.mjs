@@ -24,11 +24,11 @@ const PAGE_SIZE = 65536;
 /**
  * The start that is kept, if there is one for here: not in a page's own thread, where
  * JavaScript's globals are others.
- * @param {string} build  hash of what a start is made of
+ * @param {string | undefined} build  hash of what a start is made of
  * @returns {Promise<Kept | undefined>}
  */
 export async function findStart(build) {
-  if (globalThis.document) return undefined;
+  if (!build || globalThis.document) return undefined;
   let file;
   try {
     const handle = await (await folder()).getFileHandle(build);
@@ -40,26 +40,29 @@ export async function findStart(build) {
     if (file.read(into, { at }) === into.length) return into;
     throw new Error("its file is cut off");
   };
-  const [length] = new Uint32Array(read(0, new Uint8Array(4)).buffer);
-  const head = length && JSON.parse(new TextDecoder().decode(read(4, new Uint8Array(length))));
-  // Another browser's functions may stand elsewhere.
-  if (head && head.browser === navigator.userAgent) {
+  try {
+    const [length] = new Uint32Array(read(0, new Uint8Array(4)).buffer);
+    const head = JSON.parse(new TextDecoder().decode(read(4, new Uint8Array(length))));
+    // Another browser's functions may stand elsewhere.
+    if (head.browser !== navigator.userAgent) throw new Error("it is another browser's");
     return { head, read: (at, into) => read(4 + length + at, into), close: () => file.close() };
+  } catch {
+    file.close();
+    return undefined; // it will be made anew
   }
-  file.close();
-  return undefined;
 }
 
-/** Whether a start is kept for this browser. */
-export async function isKept(baseURL) {
+/** Whether a start has to be made: there is none of this build for this browser. */
+export async function isMissing(baseURL) {
+  const build = await buildOf(baseURL);
+  if (!build) return false; // `loom page`, which keeps nothing
   try {
-    const handle = await (await folder()).getFileHandle(await buildOf(baseURL));
-    const file = await handle.getFile();
+    const file = await (await (await folder()).getFileHandle(build)).getFile();
     const [length] = new Uint32Array(await file.slice(0, 4).arrayBuffer());
-    return length > 0 && JSON.parse(await file.slice(4, 4 + length).text()).browser ===
-      navigator.userAgent;
+    const { browser, bytes } = JSON.parse(await file.slice(4, 4 + length).text());
+    return browser !== navigator.userAgent || file.size !== 4 + length + bytes;
   } catch {
-    return false;
+    return true;
   }
 }
 
@@ -85,21 +88,20 @@ async function buildOf(baseURL) {
 export async function keepStart({ baseURL }) {
   // Two pages may ask at once.
   await navigator.locks.request(FOLDER, async () => {
-    if (await isKept(baseURL)) return;
-    const { parts, ...head } = await made(new URL("runtime/", baseURL).href);
-    const bytes = new TextEncoder().encode(
-      JSON.stringify({ ...head, browser: navigator.userAgent }),
-    );
+    if (!(await isMissing(baseURL))) return;
+    const { parts, ...rest } = await made(new URL("runtime/", baseURL).href);
+    const bytes = parts.reduce((sum, part) => sum + part.length, 0);
+    const text = JSON.stringify({ ...rest, bytes, browser: navigator.userAgent });
+    const head = new TextEncoder().encode(text);
     await dropStarts().catch(() => {}); // there was none
-    const handle = await (await folder({ create: true })).getFileHandle(await buildOf(baseURL), {
-      create: true,
-    });
+    const create = { create: true };
+    const handle = await (await folder(create)).getFileHandle(await buildOf(baseURL), create);
     const file = await handle.createSyncAccessHandle();
     try {
       let at = 4;
-      for (const part of [bytes, ...parts]) at += file.write(part, { at });
+      for (const part of [head, ...parts]) at += file.write(part, { at });
       file.flush();
-      file.write(Uint32Array.of(bytes.length), { at: 0 }); // from here on it counts
+      file.write(Uint32Array.of(head.length), { at: 0 }); // from here on it counts
       file.flush();
     } finally {
       file.close();
@@ -152,16 +154,16 @@ async function made(indexURL) {
  */
 export async function goOn({ indexURL, scripts, kept }) {
   const { references, files: rows } = kept.head;
-  const contents = kept.read(0, new Uint8Array(rows.reduce((sum, [, size]) => sum + size, 0)));
-  let start = 0;
-  const files = Promise.resolve(
-    rows.map(([path, size]) => [path, contents.subarray(start, (start += size))]),
-  );
-  const options = (create) => ({
-    createPyodideModule: linkedFirst(create, files, { ...kept, from: contents.length }),
-    _loadSnapshot: Uint8Array.from(references),
-  });
   try {
+    const contents = kept.read(0, new Uint8Array(rows.reduce((sum, [, size]) => sum + size, 0)));
+    let start = 0;
+    const files = Promise.resolve(
+      rows.map(([path, size]) => [path, contents.subarray(start, (start += size))]),
+    );
+    const options = (create) => ({
+      createPyodideModule: linkedFirst(create, files, { ...kept, from: contents.length }),
+      _loadSnapshot: Uint8Array.from(references),
+    });
     const pyodide = await startPython({ indexURL, scripts, files, options });
     findRest(pyodide, indexURL, ["loom"]);
     const random = pyodide.pyimport("random");

@@ -1,5 +1,5 @@
 // Keeps this build for starts without a network; see service-worker.js.
-import { isKept } from "./kept.mjs";
+import { isMissing } from "./kept.mjs";
 
 /**
  * Call it when the page is ready, so that nothing is fetched twice at once. Where service
@@ -23,7 +23,7 @@ export async function keepOffline(baseURL = import.meta.url) {
     }
     if (worker.state === "redundant") return false;
     const folder = new URL(".", baseURL).href;
-    if (!(await isKept(folder))) await keepStart(folder);
+    if (await isMissing(folder)) await keepStart(folder);
     return true;
   } catch {
     return false; // storage denied or full: the page works, with a network

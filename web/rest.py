@@ -68,5 +68,5 @@ def unpack(data, folder):
 
 
 def install(fetch, *there):
-    """Fetch packs by `fetch(name) -> bytes` from now on, but for those there already."""
+    """Fetch packs by `fetch(name) -> bytes` from now on, but for those in `there`."""
     sys.meta_path.append(Rest(lambda name: fetch(name).to_bytes(), there))

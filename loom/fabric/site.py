@@ -23,6 +23,8 @@ NO_WORKER = """\
 async function leave() {
   const ours = (await caches.keys()).filter((name) => name.startsWith("loom-"));
   await Promise.all(ours.map((name) => caches.delete(name)));
+  const files = await navigator.storage.getDirectory();
+  await files.removeEntry("loom-start", { recursive: true }).catch(() => {});
   await self.registration.unregister();
 }
 self.addEventListener("activate", (event) => event.waitUntil(leave()));
