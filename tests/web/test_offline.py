@@ -8,9 +8,9 @@ from functools import partial
 import pytest
 from conftest import FLAGS, Page
 
+from loom.fabric.server import Handler, Server
 from tools.wasm import chromium
 from tools.wasm.assemble import DIST
-from tools.wasm.server import Handler, Server
 
 READY = "html[data-ready]"
 KEPT = """

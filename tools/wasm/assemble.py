@@ -131,8 +131,8 @@ def _name_build(target: Path) -> None:
     """Put into files.json a hash of what a start that is kept (kept.mjs) is made of."""
     listing = json.loads((target / "files.json").read_text())
     parts = [*listing["files"], "runtime/rest-loom.pack", "kept.mjs", "packs.mjs"]
-    hashes = "".join(sha256((target / part).read_bytes()) for part in parts)
-    listing["build"] = sha256(hashes.encode())[:16]
+    hashes = "".join(digest((target / part).read_bytes()) for part in parts)
+    listing["build"] = digest(hashes.encode())[:16]
     (target / "files.json").write_text(json.dumps(listing, indent=1))
 
 
