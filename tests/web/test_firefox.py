@@ -54,6 +54,8 @@ def test_firefox_loads_the_page_and_trains(server, tmp_path):
     assert float(result["metric"].rstrip("%")) >= 96
     assert result["verdict"].startswith("7")
     assert result["version"].startswith("firefox/")
+    assert result["kept"] is True
+    assert result["again"] == {"missing": False, "y": [0, 0, 0, 0]}
 
 
 def test_firefox_agrees_and_trains_on_its_gpu(server, tmp_path):

@@ -40,6 +40,20 @@ try {
   await page.mouse.move(...at(0.46, 0.85), { steps: 8 });
   await page.mouse.up();
   await until("verdict", "7");
+  // Its second start: what does not fit would be told in the console.
+  const kept = await page.evaluate(async () => {
+    const { keepOffline } = await import("/offline.mjs");
+    return keepOffline();
+  });
+  const shown = [await text("metric"), await text("verdict")];
+  await page.goto(address);
+  await page.waitForSelector("html[data-ready]", { timeout: 180_000 });
+  const again = await page.evaluate(async () => {
+    const { isMissing } = await import("/kept.mjs");
+    const network = await loom.NewNetwork(4, 1, 1, 1, 1);
+    const [y] = await network.ForwardCPU(new Float32Array(4));
+    return { missing: await isMissing(new URL("/", location).href), y: [...y] };
+  });
   const webgpu = await page.evaluate(async () => {
     if (!navigator.gpu) return "no navigator.gpu";
     return (await navigator.gpu.requestAdapter()) ? "adapter" : "no adapter";
@@ -47,8 +61,10 @@ try {
   const found = {
     problems,
     foreign: requests.filter((url) => !url.startsWith(address) && !url.startsWith("blob:")),
-    metric: await text("metric"),
-    verdict: await text("verdict"),
+    metric: shown[0],
+    verdict: shown[1],
+    kept,
+    again,
     version: await browser.version(),
     webgpu,
   };
