@@ -74,7 +74,7 @@ async function begin(options) {
 /** Nothing is lost with a start that was kept: what does not fit is forgotten, and told. */
 async function anew(options, error) {
   console.warn(`Loom: a start that was kept is dropped: ${error.message}`);
-  await dropStarts();
+  await dropStarts().catch(() => {}); // another page has it open
   return begin(options);
 }
 
