@@ -54,6 +54,12 @@ def test_the_page_starts_when_its_server_has_ended(browser, server):
     site.close()
 
 
+def test_of_the_rest_the_first_start_takes_looms_alone(site):
+    start(site)
+    rest = [url for url in site.requests if "/rest-" in url]
+    assert [url.rpartition("/")[2] for url in rest] == ["rest-loom.pack"]
+
+
 def test_later_starts_fetch_nothing(site):
     start(site)
     assert site.run(KEPT) is True

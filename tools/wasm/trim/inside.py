@@ -44,10 +44,7 @@ np.unique(x); np.histogram(x); np.percentile(x, 50); np.pad(x, 1)
 
 # What the demo page's start adds: Loom's examples and data come with the rest, what
 # they import of the library at once.
-PAGE = """
-for name in ("Catalog", "PlaneSets"):
-    browser.call(0, f"page.{name}", False, "[]")
-"""
+PAGE = "browser.rehearse()"
 
 
 def compiled(source: bytes, name: str, level: int) -> bytes:
