@@ -33,7 +33,7 @@ from tools.wasm.sources import (
 DIST = ROOT / "web" / "dist"
 PACKAGES = ("numpy", "micropip")  # beside ours
 # Seldom other bytes, so the slowest compression is waited for once.
-SETTLED = ("python-base.zip", "numpy-base.pack")
+SETTLED = ("pyodide.asm.wasm", "python-base.zip", "numpy-base.pack")
 COMPRESSED = {
     *(".mjs", ".js", ".css", ".html", ".json", ".wasm", ".zip", ".whl", ".svg", ".pack")
 }
