@@ -21,11 +21,8 @@ const IN_FLIGHT = 3;
 const [LARGEST, SHORT, LONG] = [16, 2, 10];
 /** Staging buffers that are kept. */
 const IDLE = 8;
-/**
- * Ms of asking for a result again and again before waiting for the browser to look: on a
- * GPU, where 8 MB then come in 3 ms instead of 14, and where a processor plays one.
- */
-const ASKING = { GPU: 25, software: 3 };
+/** Ms of asking for a result again and again before waiting for the browser to look. */
+const ASKING = 3;
 
 const lostError = (why) => new LoomError(`the GPU was lost: ${why}`, "DeviceLost");
 
@@ -350,8 +347,7 @@ export class Device {
       waiting = false;
     };
     promise.then(settle, settle);
-    const { GPU, software } = ASKING;
-    const until = performance.now() + (this.#adapter.info.isFallbackAdapter ? software : GPU);
+    const until = performance.now() + ASKING;
     while (waiting && performance.now() < until) {
       this.#raw.pushErrorScope("validation");
       await Promise.race([promise, this.#raw.popErrorScope()]).catch(settle);
