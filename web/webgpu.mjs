@@ -21,6 +21,8 @@ const IN_FLIGHT = 3;
 const [LARGEST, SHORT, LONG] = [16, 2, 10];
 /** Staging buffers that are kept. */
 const IDLE = 8;
+/** Bytes from which a write goes through a carrier, and how many of those are kept. */
+const [LARGE, CARRIERS] = [1 << 20, 4];
 /** Ms of asking for a result again and again before waiting for the browser to look. */
 const ASKING = 3;
 
@@ -55,7 +57,7 @@ export async function open() {
 }
 
 export class Device {
-  /** Bytes of all buffers that were made and not freed, idle staging buffers apart. */
+  /** Bytes of all buffers that were made and not freed, idle staging and carriers apart. */
   liveBytes = 0;
   /** Why the device answers no more; empty while it does. */
   lost = "";
@@ -77,6 +79,8 @@ export class Device {
   #grouped = 0;
   /** Staging buffers that wait for another use. @type {GPUBuffer[]} */
   #idle = [];
+  /** Mapped buffers for large writes by size; null while the device has it. */
+  #carriers = new Map();
 
   constructor(adapter, raw) {
     this.#adapter = adapter;
@@ -154,12 +158,12 @@ export class Device {
   /** Queue a write to a GPUBuffer. */
   put(buffer, offset, data) {
     if (ArrayBuffer.isView(data)) {
-      this.#raw.queue.writeBuffer(buffer, offset, padded(data));
+      this.#put(buffer, offset, padded(data));
       return;
     }
     const view = data.getBuffer("u8");
     try {
-      this.#raw.queue.writeBuffer(buffer, offset, padded(view.data));
+      this.#put(buffer, offset, padded(view.data));
     } finally {
       view.release();
     }
@@ -302,6 +306,51 @@ export class Device {
   }
 
   // Inside ------------------------------------------------------------------------
+
+  /**
+   * As writeBuffer, which takes new memory each time (8 MB: 8 ms). What is as large as a
+   * write before goes through a buffer that is kept, and mapped again afterwards (2 ms).
+   */
+  #put(buffer, offset, bytes) {
+    const { length } = bytes;
+    const carrier = this.#carriers.get(length);
+    if (carrier) {
+      this.#carriers.set(length, null);
+      new Uint8Array(carrier.getMappedRange()).set(bytes);
+      carrier.unmap();
+      const encoder = this.#raw.createCommandEncoder();
+      encoder.copyBufferToBuffer(carrier, 0, buffer, offset, length);
+      this.#raw.queue.submit([encoder.finish()]);
+      this.#carry(length, carrier);
+      return;
+    }
+    this.#raw.queue.writeBuffer(buffer, offset, bytes);
+    if (length < LARGE || this.#carriers.has(length)) return;
+    if (this.#carriers.size === CARRIERS) {
+      const [oldest] = this.#carriers.keys();
+      this.#carriers.get(oldest)?.destroy();
+      this.#carriers.delete(oldest);
+    }
+    this.#carry(length);
+  }
+
+  /** Have a carrier made if there is none, and mapped for the next write. */
+  async #carry(size, carrier) {
+    this.#carriers.set(size, null);
+    try {
+      if (!carrier) {
+        const usage = GPUBufferUsage.MAP_WRITE | GPUBufferUsage.COPY_SRC;
+        this.#raw.pushErrorScope("out-of-memory");
+        carrier = this.#raw.createBuffer({ size, usage, label: "carrier" });
+        if (await this.#raw.popErrorScope()) return; // it goes without
+      }
+      await carrier.mapAsync(GPUMapMode.WRITE);
+    } catch {
+      return; // the device is lost
+    }
+    if (this.#carriers.has(size)) this.#carriers.set(size, carrier);
+    else carrier.destroy();
+  }
 
   #submit(commands, copies) {
     const encoder = this.#raw.createCommandEncoder();

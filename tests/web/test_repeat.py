@@ -19,7 +19,7 @@ START = """
     };
     const apart = (a, b) => {
       if (a.length !== b.length || `${a.shape}` !== `${b.shape}`) return Infinity;
-      return Math.max(...a.map((v, i) => Math.abs(v - b[i])));
+      return a.reduce((most, v, i) => Math.max(most, Math.abs(v - b[i])), 0);
     };
     /** Of passes on the GPU the greatest distance from the CPU's. */
     const check = async (...inputs) => {
@@ -327,3 +327,26 @@ def test_a_lost_gpu_and_a_released_one(page):
     # After training the weights are on the GPU as they are in Python.
     assert counts == [1, 1, 1, 0]
     assert "was lost. It was opened again" in notice
+
+
+def test_large_inputs_are_all_their_own(either):
+    """They are carried by buffers that are kept: two at once, then one after another."""
+    gap = either.run(
+        START
+        + """
+        const rows = [60000, 50000, 60001, 60002, 60003];
+        const inputs = rows.map((n, k) => values(n, k));
+        inputs.push(values(60000, 8), values(50000, 9), values(60000, 10));
+        await network.InitGPU();
+        await check(...inputs, ...inputs);
+        const both = [8, 9].map((k) => values(60000, k));
+        const [a, b] = await Promise.all(both.map((x) => network.ForwardGPU(x)));
+        const gaps = [await check(...inputs)];
+        for (const [i, [y]] of [a, b].entries()) {
+          gaps.push(apart(y, (await network.ForwardCPU(both[i]))[0]));
+        }
+        network.free();
+        return Math.max(...gaps);
+        """
+    )
+    assert gap < 1e-6
