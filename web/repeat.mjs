@@ -123,10 +123,16 @@ export function placeOf(pass, reused, handle) {
   return reused.has(handle) ? (pass.place ??= {}) : undefined;
 }
 
-/** Whether all values are finite. */
+/** Whether all values are finite: any other, times 0, is NaN. Four sums keep it quick. */
 export function isFinite(values) {
-  for (let i = 0; i < values.length; i++) {
-    if (!Number.isFinite(values[i])) return false;
+  let [a, b, c, d] = [0, 0, 0, 0];
+  const fours = values.length - (values.length % 4);
+  for (let i = 0; i < fours; i += 4) {
+    a += values[i] * 0;
+    b += values[i + 1] * 0;
+    c += values[i + 2] * 0;
+    d += values[i + 3] * 0;
   }
-  return true;
+  for (let i = fours; i < values.length; i++) a += values[i] * 0;
+  return a + b + c + d === 0;
 }

@@ -330,7 +330,7 @@ def test_a_lost_gpu_and_a_released_one(page):
 
 
 def test_large_inputs_are_all_their_own(either):
-    """They are carried by buffers that are kept: two at once, then one after another."""
+    """Buffers that are kept carry them: two at once, then one after another."""
     gap = either.run(
         START
         + """
