@@ -31,6 +31,18 @@ def write_atomic(path: str | os.PathLike, data: bytes) -> None:
         ) from None
 
 
+def make_folder(
+    folder: Path, where: str = "", advice: str = "Choose one that is writable."
+) -> None:
+    """Make a folder and those above it. Raises InputError where it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{where}cannot make the folder {str(folder)!r}: {error.strerror}. {advice}"
+        ) from None
+
+
 def check_writable(path: str | os.PathLike) -> None:
     """Raise InputError now where `write_atomic` would later, after the work."""
     folder = _path(path, InputError, "write to").parent

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from loom import assets
-from loom.errors import ConfigError, InputError
+from loom.errors import ConfigError
 from loom.export.steps import Plan
-from loom.files import check_writable
+from loom.files import check_writable, make_folder
 from loom.gpu.lower import lower
 from loom.gpu.program import Limits
 from loom.network import Network
@@ -50,13 +50,7 @@ def export_web(
     net.output_size()
     plan = Plan(net)
     program = lower(net, batch, "forward").to_dict() if gpu else None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"export web: cannot make the folder {str(folder)!r}: {error.strerror}. "
-            "Choose one that is writable."
-        ) from None
+    make_folder(folder, "export web: ")
     check_writable(folder / MODULE[0])
     for name in MODULE:
         shutil.copyfile(HERE / name, folder / name)

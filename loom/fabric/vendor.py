@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from loom.errors import InputError
-from loom.files import write_atomic
+from loom.files import make_folder, write_atomic
 
 CDN = "https://cdn.jsdelivr.net/"
 PYODIDE, UPLOT = "314.0.4", "1.6.32"
@@ -107,13 +107,7 @@ def fetch(file: File, folder: Path, say: Callable = print) -> Path:
     path = folder / file.name
     if path.is_file() and digest(path.read_bytes()) == file.sha256:
         return path
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"cannot make the folder {str(folder)!r}: {error.strerror}. "
-            "Set LOOM_CACHE to one that is writable."
-        ) from None
+    make_folder(folder, advice="Set LOOM_CACHE to one that is writable.")
     problems = []
     for source in (_from_cdn, _from_index):
         try:

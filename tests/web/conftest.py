@@ -137,3 +137,9 @@ def worker(browser, server) -> Iterator[Page]:
     """)
     yield page
     page.close()
+
+
+@pytest.fixture(params=["page", "worker"])
+def either(request) -> Page:
+    """Either of them."""
+    return request.getfixturevalue(request.param)

@@ -49,11 +49,6 @@ def opened(browser, server, before: str = "") -> Page:
     return page
 
 
-@pytest.fixture(params=["page", "worker"])
-def either(request):
-    return request.getfixturevalue(request.param)
-
-
 def test_digits_learn_the_same_on_the_gpu_as_natively(either, tmp_path):
     found = either.run(
         DIGITS

@@ -4,8 +4,6 @@ Each test has ForwardGPU beside ForwardCPU, which Python always makes. That look
 weights, so that Python makes the next pass on the GPU: several are compared together.
 """
 
-import pytest
-
 START = """
     const network = await loom.NewNetwork(6, 1, 1, 2, 1);
     const dense = await loom.InitDenseLayer(6, 5, "tanh");
@@ -54,11 +52,6 @@ DONE = """
     python.runPython("AsyncSession.forward, net = plain, None");
     network.free();
 """
-
-
-@pytest.fixture(params=["page", "worker"])
-def either(request):
-    return request.getfixturevalue(request.param)
 
 
 def test_a_call_like_one_before_is_not_made_by_python(page):

@@ -33,11 +33,6 @@ SETUP = """
 """
 
 
-@pytest.fixture(params=["page", "worker"])
-def either(request):
-    return request.getfixturevalue(request.param)
-
-
 def test_training_streams_progress_and_the_page_stays_responsive(either):
     result = either.run(
         SETUP
