@@ -53,8 +53,8 @@ def lower(
         b.output("y", _own(b, y))
         dy = b.input("dy", (rows, *net.shapes()[-1]), stored)
         b.part = "backward"
-        dx = _backward(b, net, dy, caches, True)
-        b.output("dx", _own(b, dx))
+        dx = _own(b, _backward(b, net, dy, caches, True))
+        b.output("dx", dx.reshape(*x.shape))
     elif mode == "assess":
         b.part, b.where = "loss", "metrics"
         b.output("decided", greatest(b, y, columns))

@@ -47,6 +47,17 @@ def test_flat_arrays_and_batches_of_any_size(net):
     assert net.gpu_info()["programs"] == 8
 
 
+def test_dx_has_the_shape_of_x_where_the_first_layer_takes_another(adapter):
+    layers = loom.Dense(12, 4), loom.layers.LayerNorm(2)
+    net = loom.Network.stack(*layers, input_shape=(3, 4), seed=1)
+    x = X.reshape(-1, 3, 4)
+    y, _ = net.forward_gpu(x)
+    expected = net.forward_cpu(x)[0], net.backward_cpu(np.ones_like(y))[0]
+    assert y.shape == expected[0].shape
+    assert net.backward_gpu(np.ones_like(y))[0].shape == expected[1].shape == x.shape
+    net.release_gpu()
+
+
 def test_what_is_refused(adapter):
     net = make()
     with pytest.raises(ConfigError, match=r"backward_gpu: run forward_gpu first\."):
