@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -73,6 +74,7 @@ class Device:
         self._staging: calls.Mapped | None = None
         self._any = self.raw.create_buffer(size=4, usage=STAGING)
         self._waiting = 0
+        self._unused: deque = deque()
 
     # Memory ----------------------------------------------------------------------
 
@@ -80,6 +82,7 @@ class Device:
         """A zeroed wgpu buffer. Raises DeviceError when there is no memory left."""
         try:
             with self.lock:
+                self._sweep()
                 made = self.raw.create_buffer(size=nbytes, usage=usage, label=label)
         except wgpu.GPUError as error:
             self._check_lost(error)
@@ -92,8 +95,21 @@ class Device:
         return made
 
     def free(self, buffer) -> None:
-        """Give a buffer's memory back."""
-        with self.lock:
+        """Give a buffer's memory back; later, if another thread works with the device.
+
+        The garbage collector frees networks in whatever thread it runs: one that waited
+        here could be one that the lock's holder waits for (see `compile`).
+        """
+        self._unused.append(buffer)
+        if self.lock.acquire(blocking=False):
+            try:
+                self._sweep()
+            finally:
+                self.lock.release()
+
+    def _sweep(self) -> None:
+        while self._unused:
+            buffer = self._unused.popleft()
             self.live_bytes -= buffer.size
             if not self.lost:
                 buffer.destroy()

@@ -1,6 +1,7 @@
 """Threads that use one network, or one device, wait for each other on the GPU."""
 
 from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
 
 import numpy as np
 
@@ -51,3 +52,21 @@ def test_threads_share_a_device(device):
         on_gpu.release_gpu()
 
     each(work, 3)
+
+
+def test_a_network_may_be_dropped_while_another_thread_has_the_device(device):
+    """As the garbage collector does it in a thread that compiles for the lock's holder.
+
+    What that thread frees is freed by the next one that needs or frees memory.
+    """
+    before = device.live_bytes
+    kept = [chain(1)]
+    kept[0].forward_gpu(X)
+    with device.lock:
+        thread = Thread(target=kept.clear, daemon=True)
+        thread.start()
+        thread.join(timeout=20)
+        assert not thread.is_alive()
+        assert device.live_bytes > before
+    device.free(device.buffer(256))
+    assert device.live_bytes == before
