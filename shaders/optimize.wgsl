@@ -181,6 +181,20 @@ fn norm(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
 }
 
+// 1 - beta^t, rest being 1 - beta, from t alone: a run that is resumed has the same bits.
+// Over t's bits from the highest, q(2 n) = q(n) (2 - q(n)) and q(n + 1) = beta q(n) + rest
+// keep the digits that 1 - pow(beta, t) would lose.
+fn grown(beta: f32, rest: f32, t: u32) -> f32 {
+  var q = 0.0;
+  for (var bit = 32u - countLeadingZeros(t); bit > 0u; bit -= 1u) {
+    q *= 2.0 - q;
+    if ((t >> (bit - 1u) & 1u) == 1u) {
+      q = beta * q + rest;
+    }
+  }
+  return q;
+}
+
 @compute @workgroup_size(THREADS)
 fn decide(@builtin(local_invocation_index) thread: u32) {
   var loss = vec2f(0.0);
@@ -226,8 +240,8 @@ fn decide(@builtin(local_invocation_index) thread: u32) {
   }
   decided.apply = 1u;
   decided.done += 1u;
-  decided.first = decide_p.beta1 * decided.first + decide_p.rest1;
-  decided.second = decide_p.beta2 * decided.second + decide_p.rest2;
+  decided.first = grown(decide_p.beta1, decide_p.rest1, decided.done);
+  decided.second = grown(decide_p.beta2, decide_p.rest2, decided.done);
   var factor = 1.0;
   if (decide_p.clip > 0.0) {
     factor = min(1.0, decide_p.clip / (norm + 1e-6));

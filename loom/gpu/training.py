@@ -69,21 +69,18 @@ class DeviceEngine:
 
     def _send(self) -> None:
         self.session.follow()
-        optimizer, config = self.trainer.optimizer, self.config
-        steps, trainer = optimizer.steps, self.trainer
+        trainer, optimizer = self.trainer, self.trainer.optimizer
         halves = self.session.stored == "f16"
         scale = (trainer.loss_scale or FIRST_SCALE) if halves else 1.0
         control = Control(
-            done=steps,
-            first=1 - config.beta1**steps,
-            second=1 - config.beta2**steps,
+            done=optimizer.steps,
             loss_scale=scale,
             next_scale=scale,
             good=trainer.loss_scale_age,
         )
         self.session.write_control(control)
         for key, arrays in optimizer.state.items():
-            slots = dict(zip(slots_of(config), arrays, strict=True))
+            slots = dict(zip(slots_of(self.config), arrays, strict=True))
             self.session.send_slots(key, slots)
         self._synced = perf_counter()
 
