@@ -4,13 +4,19 @@
                               [--patience SECONDS]
 
 Loom through its JavaScript API, jax-js and TensorFlow.js: each line in a Chromium of
-its own, results verified against ours, calls interleaved, every result read back
-(training: at the end; Loom's into the array of the one before), medians; the first call
-(compilation) beside them. A contender that says nothing for `--patience` is reported as
-stalled and the line begins again without it; FILE is written after each line. The bars:
-at most jax-js's time on a software adapter, at most half of the better peer's on a real
-GPU. There, our matrix products in the page stand beside the same programs run by wgpu:
-at least 85%.
+its own, results verified against ours, calls interleaved, medians; the first call
+(compilation) beside them. What is timed moves
+
+    in    nothing: inputs lie on the GPU (Loom's by ToGPU), as weights do; but Loom's
+          training step sends its batch, which lies on the GPU for the peers
+    out   y and dL/dx to JavaScript (Loom's into the array of the call before); the
+          peers' dL/dw too, Loom's to a mapped buffer, from where they are taken when
+          asked for; of training the last bias at the end
+
+A contender that says nothing for `--patience` is reported as stalled and the line
+begins again without it; FILE is written after each line. The bars: at most jax-js's
+time on a software adapter, at most half of the better peer's on a real GPU. There, our
+matrix products in the page stand beside the same programs run by wgpu: at least 85%.
 
 Chromium is $LOOM_CHROMIUM with $LOOM_CHROMIUM_FLAGS; the page is built unless web/dist
 is there and LOOM_NO_BUILD is set.

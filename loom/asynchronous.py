@@ -14,6 +14,7 @@ import numpy as np
 from loom.errors import ConfigError
 
 if TYPE_CHECKING:
+    from loom.gpu.array import GPUArray
     from loom.training import TrainingResult
 
 Array = np.ndarray
@@ -37,7 +38,15 @@ class AsyncMethods:
         self.release_gpu()
         self._gpu = await open_session(self, precision, devices)
 
-    async def forward_gpu_async(self, inputs: Array) -> tuple[Array, int]:
+    async def to_gpu_async(self, values: Array) -> "GPUArray":
+        """As to_gpu."""
+        if not IN_PAGE:
+            return self.to_gpu(values)
+        if self._gpu is None:
+            await self.init_gpu_async()
+        return await self._gpu.array(self._array(values, "to_gpu"))
+
+    async def forward_gpu_async(self, inputs: "Array | GPUArray") -> tuple[Array, int]:
         """As forward_gpu."""
         if not IN_PAGE:
             return self.forward_gpu(inputs)
@@ -49,7 +58,9 @@ class AsyncMethods:
         y = await self._gpu.forward(x)
         return (y.reshape(-1) if flat else y), perf_counter_ns() - start
 
-    async def backward_gpu_async(self, gradient: Array) -> tuple[Array, int]:
+    async def backward_gpu_async(
+        self, gradient: "Array | GPUArray"
+    ) -> tuple[Array, int]:
         """As backward_gpu."""
         if not IN_PAGE:
             return self.backward_gpu(gradient)

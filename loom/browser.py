@@ -23,12 +23,14 @@ from pyodide.ffi import to_js
 import loom
 from loom import asynchronous, introspection, wire
 from loom.asynchronous import events
-from loom.errors import InputError, LoomError, WireError
+from loom.errors import DeviceError, InputError, LoomError, WireError
+from loom.gpu.array import GPUArray
 from loom.network import Network
 from loom.training import Trainer, TrainingEvent
 
 PAGE = "page."
 _networks: dict[int, Network] = {}
+_arrays: dict[int, GPUArray] = {}
 _Events = Iterator[TrainingEvent] | AsyncIterator[TrainingEvent]
 _runs: dict[int, tuple[Trainer, _Events]] = {}
 _waiting: dict[int, Coroutine] = {}
@@ -135,6 +137,9 @@ def call(handle: int, name: str, finite: bool, text: str, *buffers) -> list[Any]
 @_awaited
 async def call_async(handle: int, name: str, finite: bool, text: str, *buffers):
     """As call, of a method that must be awaited in a page: those on the GPU."""
+    if name == "ToGPU":  # what it gives is JavaScript's and Python's alone
+        values = (*_arguments(text, buffers), None)[0]
+        return [await _network(handle).to_gpu_async(values)]
     method, (net, *arguments) = wire.prepare(
         _network(handle), name, _arguments(text, buffers)
     )
@@ -230,8 +235,12 @@ def rehearse() -> None:
 
 
 def free(handle: int) -> None:
-    """Forget a network and its training; a handle that is not known is no error."""
+    """Forget a network and its training, or an array on the GPU.
+
+    A handle that is not known is no error.
+    """
     _networks.pop(handle, None)
+    _arrays.pop(handle, None)
     _runs.pop(handle, None)
 
 
@@ -326,7 +335,17 @@ def train_end(handle: int) -> None:
 
 
 def _arguments(text: str, buffers: tuple) -> list[Any]:
-    return wire.decode(text, [buffer.to_memoryview() for buffer in buffers])
+    return wire.decode(text, [_given(buffer) for buffer in buffers])
+
+
+def _given(buffer) -> memoryview | GPUArray:
+    """What JavaScript sent: a typed array, or the ticket of an array on the GPU."""
+    handle = getattr(buffer, "gpu", None)
+    if handle is None:
+        return buffer.to_memoryview()
+    if handle not in _arrays:
+        raise DeviceError("this GPUArray was freed. Send it again by ToGPU.")
+    return _arrays[handle]
 
 
 def _network(handle: int) -> Network:
@@ -337,11 +356,20 @@ def _network(handle: int) -> Network:
 
 
 def _with_handles(value: Any) -> Any:
-    """Lists and dicts with {"$network": handle} for each network in them."""
+    """Lists and dicts with {"$network": handle} for each network in them.
+
+    For an array on the GPU {"$gpu": handle} and what stands in web/wire.mjs.
+    """
     if isinstance(value, Network):
         handle = next(_handles)
         _networks[handle] = value
         return {"$network": handle}
+    if isinstance(value, GPUArray):
+        handle = next(_handles)
+        _arrays[handle] = value
+        names = ("shape", "dtype", "nbytes")
+        row = {name: getattr(value, name) for name in names}
+        return row | {"$gpu": handle, "number": value.buffer.number}
     if isinstance(value, list | tuple):
         return [_with_handles(item) for item in value]
     if isinstance(value, dict):

@@ -37,6 +37,7 @@ WIRE_TYPES = {
     "list[str]": "string[]",
     "list[int]": "int[]",
     "Array": "float32[]",
+    "Array | GPUArray": "float32[]",
     "list[Array]": "float32[][]",
     "dict[str, Array]": "object",
     "list[dict[str, Array]]": "object[]",

@@ -15,6 +15,7 @@ import numpy as np
 
 from loom.asynchronous import AsyncMethods
 from loom.errors import ConfigError, DeviceError, InputError, ShapeError
+from loom.gpu.array import GPUArray
 from loom.grid import Grid, integer, python_only
 from loom.layers import Run
 from loom.layers.base import LIMIT, Shape, as_floats, batch_text
@@ -196,7 +197,13 @@ class Network(Grid, AsyncMethods):
         self.release_gpu()
         self._gpu = open_session(self, precision, devices)
 
-    def forward_gpu(self, inputs: Array) -> tuple[Array, int]:
+    @python_only
+    def to_gpu(self, values: Array) -> GPUArray:
+        """Send finite numbers to the GPU once, for many passes of networks there."""
+        session = self._session_at_once()
+        return session.array(self._array(values, "to_gpu"))
+
+    def forward_gpu(self, inputs: Array | GPUArray) -> tuple[Array, int]:
         """As forward_cpu, on the GPU (opened if it is not); time with both transfers.
 
         Weights changed in Python since are sent first.
@@ -209,7 +216,7 @@ class Network(Grid, AsyncMethods):
         elapsed = perf_counter_ns() - start
         return (y.reshape(-1) if self._flat else y), elapsed
 
-    def backward_gpu(self, gradient: Array) -> tuple[Array, int]:
+    def backward_gpu(self, gradient: Array | GPUArray) -> tuple[Array, int]:
         """As backward_cpu, of the last forward_gpu; keeps every gradient there."""
         if self._gpu is None or self._gpu.rows == 0:
             raise ConfigError("backward_gpu: run forward_gpu first.")
@@ -400,6 +407,8 @@ class Network(Grid, AsyncMethods):
 
     def _array(self, values: Any, where: str, finite: bool = True) -> Array:
         """An array in the network's dtype, and finite unless that is checked later."""
+        if isinstance(values, GPUArray) and where in ("forward_gpu", "backward_gpu"):
+            return values
         try:
             array = as_floats(values, self._dtype)
         except (ValueError, TypeError, OverflowError):
@@ -413,6 +422,8 @@ class Network(Grid, AsyncMethods):
         return array
 
     def _check_finite(self, array: Array, where: str) -> None:
+        if isinstance(array, GPUArray):  # to_gpu did
+            return
         flat = array.reshape(-1)
         # One pass without a temporary; an overflow is looked at again.
         with np.errstate(over="ignore", invalid="ignore"):
@@ -459,7 +470,7 @@ class Network(Grid, AsyncMethods):
                 f"{where}: expected dL/dy of shape {shape} as {forward} returned, "
                 f"got {dy.shape}."
             )
-        return dy.reshape(shape)
+        return dy.reshape(*shape)
 
     @python_only
     def astype(self, dtype) -> "Network":

@@ -15,6 +15,7 @@ import numpy as np
 
 from loom import introspection
 from loom.errors import InputError, LoomError, ShapeError, WireError, known
+from loom.gpu.array import GPUArray
 from loom.layers import Layer
 from loom.network import Network
 
@@ -141,7 +142,8 @@ def convert(value: Any, word: str, where: str) -> Any:
         raise WireError(f"{where}: expected {word}, got {_kind(value)} {value!r:.60}.")
     if word in ("object", "LayerConfig") and not isinstance(value, dict | str | Layer):
         raise WireError(f"{where}: expected an object, got {_kind(value)}.")
-    if word.endswith("[]") and not isinstance(value, list | tuple | np.ndarray | dict):
+    kinds = list | tuple | np.ndarray | dict | GPUArray
+    if word.endswith("[]") and not isinstance(value, kinds):
         raise WireError(f"{where}: expected {word}, got {_kind(value)}.")
     if word == "string[]" and not all(isinstance(item, str) for item in value):
         raise WireError(f"{where}: expected {word}, got {value!r:.60}.")
@@ -186,6 +188,8 @@ def _fill(row: dict, buffers: Sequence[Any]) -> Any:
     if type(index) is not int or not 0 <= index < len(buffers):
         raise WireError(f"array {index!r} of the call did not come along.")
     source = buffers[index]
+    if isinstance(source, GPUArray):
+        return source
     array = np.array(source if isinstance(source, np.ndarray) else memoryview(source))
     if array.dtype.kind not in "iuf":
         raise WireError(f"array {index}: expected numbers, got {array.dtype}.")

@@ -5,7 +5,7 @@
 // call is typed: values in, value out (an array of them when several), LoomError thrown.
 // So is SaveModelToString("name"): where a text is wanted and none of JSON's arrays comes.
 import { LoomError } from "./errors.mjs";
-import { decode, encode, toLists } from "./wire.mjs";
+import { decode, encode as encodeFor, GPUArray, toLists } from "./wire.mjs";
 
 /** Methods that reply with their one result itself, as in the framework we follow. */
 const BARE = new Set(["GetMethods"]);
@@ -20,6 +20,7 @@ export function createAPI(host, { version, methods, functions }) {
   /** @type {WeakMap<Network, number>} */
   const handles = new WeakMap();
   const forgotten = new FinalizationRegistry((handle) => host.free(handle));
+  const encode = (values, where) => encodeFor(values, where, host);
 
   class Network {
     /** Call any method in typed mode. */
@@ -31,6 +32,14 @@ export function createAPI(host, { version, methods, functions }) {
     async TrainAsync(batches, config, { onProgress } = {}) {
       const message = encode([batches, config], "TrainAsync");
       return typed(await host.train(handleOf(this, "TrainAsync"), message, onProgress));
+    }
+
+    /**
+     * Send numbers to the GPU once, for many passes of networks there.
+     * @returns {Promise<GPUArray>}
+     */
+    async ToGPU(values) {
+      return this.call("ToGPU", values);
     }
 
     /** Let TrainAsync (in a worker, Train too) end before its next batch. */
@@ -82,9 +91,15 @@ export function createAPI(host, { version, methods, functions }) {
     return network;
   };
 
+  const onGPU = (mark) => {
+    const array = new GPUArray(host, mark);
+    forgotten.register(array, mark.$gpu);
+    return array;
+  };
+
   const typed = (reply) =>
     then(reply, ([text, ...buffers]) => {
-      const results = decode(text, buffers, adopt);
+      const results = decode(text, buffers, adopt, onGPU);
       if (!Array.isArray(results)) throw failure(results);
       return results.length > 1 ? results : results[0];
     });

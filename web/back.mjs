@@ -1,7 +1,7 @@
 // Backward passes on the GPU that Python made before, made again without its work: as
 // forward passes in repeat.mjs. The gradients of weights stay in a mapped buffer until
 // Python is asked for them.
-import { isFinite, placeOf } from "./repeat.mjs";
+import { fits, isFinite, placeOf, put } from "./repeat.mjs";
 
 /**
  * @typedef {object} Back
@@ -42,7 +42,7 @@ export class Backs {
   run(handle, message) {
     const { text, buffers: [dy] } = message;
     const back = this.#backs.get(handle)?.get(text);
-    if (!back || !(dy instanceof Float32Array) || dy.length !== back.size) return null;
+    if (!back || !fits(dy, back)) return null;
     if (!this.#stands(handle, back.executable)) return null;
     return this.#run(handle, message, back, dy);
   }
@@ -51,13 +51,13 @@ export class Backs {
     const { device, executable, buffers, count, output } = back;
     const start = performance.now();
     try {
-      device.set(executable, "dy", 0, dy);
+      put(back, "dy", dy);
       const place = placeOf(back, this.reused, handle);
       const reading = device.runAndKeep(executable, "backward", "dx", buffers, place);
       reading.catch(() => {}); // told below, or not asked for
       // What was submitted goes out first, and is computed while dy is looked at.
       await null;
-      const finite = isFinite(dy);
+      const finite = Boolean(dy.gpu) || isFinite(dy);
       const [{ buffer }, kept] = await reading;
       if (!finite || !this.#made(handle, executable, kept)) kept.free();
       if (finite) {
@@ -73,7 +73,7 @@ export class Backs {
 
   /** Learn the backward pass that Python has just made, and replied to so. */
   learn(handle, { text, buffers: [dy] }, reply) {
-    const found = dy instanceof Float32Array && this.#find(handle);
+    const found = (dy instanceof Float32Array || dy?.gpu) && this.#find(handle);
     if (!found) return;
     const [device, executable, size, count, buffers] = found;
     const output = JSON.stringify(JSON.parse(reply[0])[0]);

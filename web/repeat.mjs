@@ -42,15 +42,16 @@ export class Repeats {
    * The reply of ForwardGPU, or null where Python must make the pass.
    * @returns {Promise<import("./local.mjs").Reply> | null}
    */
-  run(handle, { text, buffers: [x] }) {
+  run(handle, message) {
+    const { text, buffers: [x] } = message;
     const pass = this.#passes.get(handle)?.get(text);
-    if (!pass || !(x instanceof Float32Array) || x.length !== pass.size) return null;
+    if (!pass || !fits(x, pass)) return null;
     const { device, executable, rows, idle } = pass;
     if (!device.holds(executable)) return null;
     const start = performance.now();
     let reading;
     try {
-      device.set(executable, "x", 0, x);
+      put(pass, "x", x);
       reading = device.runAndRead(executable, "forward", "y", placeOf(pass, this.reused, handle));
     } catch (error) {
       reading = Promise.reject(error);
@@ -60,13 +61,17 @@ export class Repeats {
       this.#forget(handle, text);
       return null;
     }
-    // What the caller writes into x from now on is no part of this call.
-    const copy = idle.pop() ?? new Float32Array(x.length);
-    copy.set(x);
     const drop = () => {
       this.#stands(handle, executable, rows, false);
       this.#forget(handle, text);
     };
+    if (x.gpu) {
+      const again = () => this.#first(handle, message);
+      return this.#reply(pass, null, reading, start, drop, again);
+    }
+    // What the caller writes into x from now on is no part of this call.
+    const copy = idle.pop() ?? new Float32Array(x.length);
+    copy.set(x);
     const again = () => this.#first(handle, { text, buffers: [copy] });
     const reply = this.#reply(pass, copy, reading, start, drop, again);
     return reply.finally(() => idle.push(copy));
@@ -76,7 +81,7 @@ export class Repeats {
     try {
       // What was submitted goes out first, and is computed while x is looked at.
       await null;
-      if (isFinite(copy)) {
+      if (!copy || isFinite(copy)) {
         const { buffer } = await reading;
         const nanoseconds = Math.round(1e6 * (performance.now() - start));
         return [`[${output}, ${nanoseconds}]`, new Float32Array(buffer, 0, count)];
@@ -98,7 +103,7 @@ export class Repeats {
   /** Learn the pass that Python has just made. */
   learn(handle, { text, buffers: [x] }) {
     const [{ shape }] = JSON.parse(text);
-    if (!(x instanceof Float32Array) || !shape) return;
+    if (!shape || !(x instanceof Float32Array || x?.gpu)) return;
     const rows = shape.length === 1 ? 0 : shape[0];
     const found = this.#find(handle, rows);
     if (!found) return;
@@ -116,6 +121,18 @@ export class Repeats {
     this.#passes.delete(handle);
     this.reused.delete(handle);
   }
+}
+
+/** Whether an input is one that a pass takes: values, or a GPUArray's ticket. */
+export function fits(x, { device, size }) {
+  if (x instanceof Float32Array) return x.length === size;
+  return x.size === size && x.dtype === "f32" && device.holds(x.number);
+}
+
+/** Set an input of a pass. */
+export function put({ device, executable }, name, x) {
+  if (x.gpu) device.copy(executable, name, x.number);
+  else device.set(executable, name, 0, x);
 }
 
 /** Where a pass of a network writes its output, if not into a new array. */

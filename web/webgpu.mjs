@@ -26,6 +26,9 @@ const [LARGE, CARRIERS] = [1 << 20, 4];
 /** Ms of asking for a result again and again before waiting for the browser to look. */
 const ASKING = 3;
 
+/** Handles are of one device only. */
+let next = 1;
+
 const lostError = (why) => new LoomError(`the GPU was lost: ${why}`, "DeviceLost");
 
 /**
@@ -63,7 +66,6 @@ export class Device {
   lost = "";
   #raw;
   #adapter;
-  #next = 1;
   /** @type {Map<number, GPUBuffer>} */
   #buffers = new Map();
   /** @type {Map<number, Executable>} */
@@ -112,7 +114,7 @@ export class Device {
   /** A zeroed storage buffer. @returns {number} its handle */
   buffer(bytes, label) {
     this.#check();
-    const handle = this.#next++;
+    const handle = next++;
     this.#buffers.set(handle, this.make(bytes, "storage", label));
     return handle;
   }
@@ -187,15 +189,15 @@ export class Device {
     this.#check();
     const kept = (name) => this.#buffers.get(names[name]);
     const executable = new Executable(this, this.#raw, program, pipelines, kept);
-    const handle = this.#next++;
+    const handle = next++;
     this.#executables.set(handle, executable);
     await this.#settled();
     return handle;
   }
 
-  /** Whether a program is here. */
-  holds(executable) {
-    return this.#executables.has(executable);
+  /** Whether a program, or a buffer, is here. */
+  holds(handle) {
+    return this.#executables.has(handle) || this.#buffers.has(handle);
   }
 
   /** Set an input, the step block or any other buffer of a program's own, by name. */
@@ -206,7 +208,17 @@ export class Device {
 
   /** Copy one program's buffer to the same of another. */
   take(executable, name, from) {
-    const [source, target] = [from, executable].map((h) => this.#executables.get(h).named(name));
+    this.#copy(this.#executables.get(from).named(name), executable, name);
+  }
+
+  /** Set an input to what a buffer holds. */
+  copy(executable, name, handle) {
+    this.#check();
+    this.#copy(this.#buffers.get(handle), executable, name);
+  }
+
+  #copy(source, executable, name) {
+    const target = this.#executables.get(executable).named(name);
     const encoder = this.#raw.createCommandEncoder();
     encoder.copyBufferToBuffer(source, 0, target, 0, Math.min(source.size, target.size));
     this.#raw.queue.submit([encoder.finish()]);

@@ -8,9 +8,40 @@ import { LoomError } from "./errors.mjs";
 const INLINE = 8;
 
 /**
+ * An array that stays on the GPU: what ToGPU gives, and ForwardGPU and BackwardGPU of all
+ * networks there take as an array.
+ */
+export class GPUArray {
+  #host;
+  #ticket;
+
+  /** @param {object} host  of its network  @param {object} mark  Python's of it */
+  constructor(host, { $gpu, number, shape, dtype, nbytes }) {
+    Object.assign(this, { shape, dtype, nbytes });
+    this.#host = host;
+    this.#ticket = { gpu: $gpu, number, dtype, size: shape.reduce((a, b) => a * b, 1) };
+  }
+
+  /** Give the memory back; later calls with it fail. Garbage collection does it too. */
+  free() {
+    if (this.#ticket) this.#host.free(this.#ticket.gpu);
+    this.#ticket = null;
+  }
+
+  /** What stands for an array in a message to `host`. */
+  static ticket(array, host, where) {
+    const wrong = array.#ticket
+      ? array.#host !== host && "is of another loadLoom(). Send it by ToGPU of this one."
+      : "was freed. Send it again by ToGPU.";
+    if (wrong) throw new LoomError(`${where}: this GPUArray ${wrong}`, "DeviceError");
+    return array.#ticket;
+  }
+}
+
+/**
  * @typedef {object} Message
  * @property {string} text
- * @property {ArrayBufferView[]} buffers
+ * @property {(ArrayBufferView | object)[]} buffers  an object is a GPUArray's ticket
  * @property {ArrayBuffer[]} owned  of the buffers, those made here: free to transfer
  */
 
@@ -19,9 +50,10 @@ const INLINE = 8;
  * lists of numbers as Float64Array, so that no digit is lost.
  * @param {unknown[]} values
  * @param {string} where  for errors
+ * @param {object} host  whom it is for
  * @returns {Message}
  */
-export function encode(values, where) {
+export function encode(values, where, host) {
   /** @type {ArrayBufferView[]} */
   const buffers = [];
   const owned = [];
@@ -44,6 +76,9 @@ export function encode(values, where) {
         return refuse(path, "a number, string, array or plain object", typeof value);
     }
     if (value === null) return null;
+    if (value instanceof GPUArray) {
+      return put(GPUArray.ticket(value, host, where), value.shape);
+    }
     if (ArrayBuffer.isView(value)) {
       if (value instanceof DataView) refuse(path, "a typed array", "a DataView");
       return put(value, value.shape ?? [value.length]);
@@ -107,10 +142,12 @@ function flatten(list, count) {
  * @param {string} text
  * @param {ArrayBufferView[]} buffers
  * @param {(handle: number) => unknown} network  makes the object for a handle
+ * @param {(mark: object) => GPUArray} onGPU  makes an array on the GPU
  */
-export function decode(text, buffers, network) {
+export function decode(text, buffers, network, onGPU) {
   return revive(JSON.parse(text), (mark) => {
     if ("$network" in mark) return network(mark.$network);
+    if ("$gpu" in mark) return onGPU(mark);
     const array = buffers[mark.$array];
     if (mark.shape.length !== 1) Object.defineProperty(array, "shape", { value: mark.shape });
     return array;
@@ -139,7 +176,7 @@ export function toLists(results, buffers) {
 function revive(value, replace) {
   if (Array.isArray(value)) return value.map((item) => revive(item, replace));
   if (value === null || typeof value !== "object") return value;
-  if ("$array" in value || "$network" in value) return replace(value);
+  if ("$array" in value || "$network" in value || "$gpu" in value) return replace(value);
   for (const key in value) value[key] = revive(value[key], replace);
   return value;
 }

@@ -1,4 +1,5 @@
-// Ours on WebGPU, through the JavaScript API: typed arrays in, typed arrays out.
+// Ours on WebGPU, through the JavaScript API: arrays on the GPU in, as the peers' are (a
+// training step's batch is sent each time), typed arrays out.
 import { loadLoom } from "/loom.mjs";
 
 let loom;
@@ -76,18 +77,18 @@ function lstm() {
   return network(50 * 64, made);
 }
 
-/** Opens the GPU for a network, with its first call. */
-function opener(net) {
+/** Opens the GPU for a network, and sends arrays there, with its first call. */
+function opener(net, ...arrays) {
   let opened;
-  return () => (opened ??= net.InitGPU());
+  return () => (opened ??= Promise.all(arrays.map((values) => net.ToGPU(values))));
 }
 
 /** n forward passes, each result read back, over the one before. */
-function forward(net, x) {
-  const open = opener(net);
+function forward(net, values) {
+  const open = opener(net, values);
   net.reuse();
   return async (n) => {
-    await open();
+    const [x] = await open();
     let y;
     for (let i = 0; i < n; i++) [y] = await net.ForwardGPU(x);
     return [y];
@@ -95,11 +96,11 @@ function forward(net, x) {
 }
 
 /** n forward and backward passes; y and dL/dx are read back, dL/dw stay there. */
-function both(net, x, g) {
-  const open = opener(net);
+function both(net, values, gradient) {
+  const open = opener(net, values, gradient);
   net.reuse();
   return async (n) => {
-    await open();
+    const [x, g] = await open();
     let y;
     let dx;
     for (let i = 0; i < n; i++) {

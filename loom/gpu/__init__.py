@@ -11,6 +11,7 @@
     executable.py  a program on it: written, run, read
     session.py   a network on a device: programs, weights in both places
     detector.py  which adapters there are, and which one is taken
+    array.py     an array that stays on a device, for passes that take it many times
     store.py     a network's own buffers, for both runners
     browser.py   runs programs in a page by web/webgpu.mjs
     asynchronous.py  a session and training there, where reading is awaited

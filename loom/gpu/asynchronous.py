@@ -14,6 +14,7 @@ import numpy as np
 from loom.errors import ConfigError, DeviceError, LoomError, known
 from loom.evaluation import CHUNK
 from loom.gpu import browser, packed
+from loom.gpu.array import GPUArray
 from loom.gpu.kernels.optimize import RING, Control, slots_of, step_block
 from loom.gpu.session import CONTROL_BYTES, DEVICES, Session, split
 from loom.gpu.store import DeviceLost, Store
@@ -60,7 +61,13 @@ class AsyncSession(Session):
             "notice": self.notice,
         }
 
-    async def forward(self, x: Array) -> Array:
+    async def array(self, values: Array) -> GPUArray:
+        """Values on the device, for passes of any session there."""
+        if self.device.lost and not self.training:
+            await self.recover()
+        return GPUArray(self.device, values, self.stored)
+
+    async def forward(self, x: Array | GPUArray) -> Array:
         """Outputs in evaluation mode; x (B, *input_shape), checked by the network."""
         self.net.first().check_values(x)
         try:
@@ -71,7 +78,7 @@ class AsyncSession(Session):
             await self.recover()
             return await self.run_forward(x)
 
-    async def run_forward(self, x: Array) -> Array:
+    async def run_forward(self, x: Array | GPUArray) -> Array:
         """As forward; DeviceLost when the device is gone."""
         program = await self.load(len(x), self._mode)
         program.write("x", x)
@@ -114,7 +121,7 @@ class AsyncSession(Session):
             return False
         return same and (self.training or self.mirror.at_rest())
 
-    async def backward(self, dy: Array) -> Array:
+    async def backward(self, dy: Array | GPUArray) -> Array:
         """dL/dx of the last forward pass; brings every gradient."""
         last, parts = self._last, ["backward"]
         if last is None or self.device.lost:

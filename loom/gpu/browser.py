@@ -15,11 +15,13 @@ from pyodide.ffi import JsException, to_js
 
 from loom import asynchronous
 from loom.errors import DeviceError
+from loom.gpu.array import GPUArray
 from loom.gpu.program import PERSISTENT, Limits, Program, Tensor
 from loom.gpu.store import DeviceLost, Store
 
 DTYPES = {"f32": np.float32, "f16": np.float16, "u32": np.uint32}
 _opened: list["Device"] = []
+_opening: list[Any] = []  # the promise of one: who asks meanwhile gets the same
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,17 @@ async def opened() -> "Device":
                 "this page did not load Loom through web/loom.mjs, which brings what "
                 "runs GPU programs. Load it so, or use the CPU."
             ) from None
-        _opened[:] = [Device(await waited(loom_webgpu.open()))]
+        if not _opening:
+            _opening.append(loom_webgpu.open())
+        promise = _opening[0]
+        try:
+            raw = await waited(promise)
+        finally:
+            first = promise in _opening
+            if first:
+                _opening.clear()
+        if first:
+            _opened[:] = [Device(raw)]
     return _opened[0]
 
 
@@ -131,8 +143,13 @@ class Executable:
         self._stepped = any(row.role == "step" for row in program.buffers)
         self._open = True
 
-    def write(self, name: str, values: np.ndarray) -> None:
+    def write(self, name: str, values: np.ndarray | GPUArray) -> None:
         """Set an input."""
+        if isinstance(values, GPUArray):
+            dtype = self.program.inputs[name].dtype
+            buffer = values.buffer_on(self.device, dtype, name)
+            called(self.device.raw.copy, self.handle, name, buffer.number)
+            return
         start, array = self.program.inputs[name].start, self._checked(name, values)
         called(self.device.put, self.handle, name, start, _bytes(array))
 

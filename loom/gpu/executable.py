@@ -16,6 +16,7 @@ import wgpu
 
 from loom.errors import DeviceError
 from loom.gpu import calls
+from loom.gpu.array import GPUArray
 from loom.gpu.program import PERSISTENT, Program, Tensor
 from loom.gpu.store import Store
 
@@ -179,16 +180,19 @@ class Executable:
 
     # Inputs ------------------------------------------------------------------------
 
-    def write(self, name: str, values: np.ndarray) -> None:
+    def write(self, name: str, values: np.ndarray | GPUArray) -> None:
         """Set an input."""
         self.device.call(self._write_one, name, values)
 
-    def _write_one(self, name: str, values: np.ndarray) -> None:
+    def _write_one(self, name: str, values: np.ndarray | GPUArray) -> None:
         with calls.Checked("write") as checked:
             self._write(name, values, checked)
 
-    def _write(self, name: str, values: np.ndarray, checked: calls.Checked) -> None:
+    def _write(self, name: str, values, checked: calls.Checked) -> None:
         t = self.program.inputs[name]
+        if isinstance(values, GPUArray):
+            self._copy(name, values.buffer_on(self.device, t.dtype, name), checked)
+            return
         if t.dtype == "f16":
             with np.errstate(over="ignore"):  # too large for a half: infinite
                 values = np.asarray(values, np.float16)
@@ -209,13 +213,15 @@ class Executable:
 
     def take(self, name: str, other: "Executable") -> None:
         """Set an input to another program's input of the same name and shape."""
-        self.device.call(self._copy, name, other)
+        self.device.call(self._take, name, other)
 
-    def _copy(self, name: str, other: "Executable") -> None:
-        size = -(-self.program.inputs[name].nbytes // 4) * 4
+    def _take(self, name: str, other: "Executable") -> None:
         with calls.Checked("take") as checked:
-            source, target = other._input(name, checked), self._input(name, checked)
-            self.device.copy(source, 0, target, 0, size)
+            self._copy(name, other._input(name, checked), checked)
+
+    def _copy(self, name: str, source, checked: calls.Checked) -> None:
+        t, target = self.program.inputs[name], self._input(name, checked)
+        self.device.copy(source, 0, target, t.start, -(-t.nbytes // 4) * 4)
 
     def _input(self, name: str, checked: calls.Checked):
         """The buffer of an input, as the device has it."""

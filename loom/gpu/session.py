@@ -12,6 +12,7 @@ import numpy as np
 
 from loom.errors import ConfigError, DeviceError, ShapeError, known
 from loom.gpu import packed
+from loom.gpu.array import GPUArray
 from loom.gpu.kernels.optimize import RING, WORDS, Control, step_block
 from loom.gpu.layout import Layout, Place, dtype_of
 from loom.gpu.lower import lower
@@ -64,7 +65,16 @@ class Session:
 
     # Passes ----------------------------------------------------------------------
 
-    def forward(self, x: Array, meanwhile: Callable | None = None) -> Array:
+    def array(self, values: Array) -> GPUArray:
+        """Values on the device, for passes of any session there."""
+        with self.device.lock:
+            try:
+                return GPUArray(self.device, values, self.stored)
+            except DeviceLost:
+                self.recover()
+                return GPUArray(self.device, values, self.stored)
+
+    def forward(self, x: Array | GPUArray, meanwhile: Callable | None = None) -> Array:
         """Outputs in evaluation mode; x (B, *input_shape), checked by the network.
 
         `meanwhile()` is called while the device computes.
@@ -77,7 +87,7 @@ class Session:
                 self.recover()
                 return self._forward(x, meanwhile)
 
-    def _forward(self, x: Array, meanwhile: Callable | None) -> Array:
+    def _forward(self, x, meanwhile: Callable | None) -> Array:
         # Once backward was asked for, forward keeps what that needs.
         program = self.program(len(x), self._mode)
         self.mirror.push()
@@ -113,7 +123,7 @@ class Session:
         value, wrong = parts.sum(axis=0, dtype=np.float64)
         return decided, None if wrong else float(value)
 
-    def backward(self, dy: Array) -> Array:
+    def backward(self, dy: Array | GPUArray) -> Array:
         """dL/dx of the last forward pass; keeps every gradient on the device."""
         with self.device.lock:
             try:
@@ -126,7 +136,7 @@ class Session:
             "network was changed. Run forward_gpu again."
         )
 
-    def _backward(self, dy: Array) -> Array:
+    def _backward(self, dy) -> Array:
         parts = ["backward"]
         if self._last.program.info["mode"] == "forward":
             # It kept nothing: once more, from the input that is still there.

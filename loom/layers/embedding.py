@@ -73,6 +73,11 @@ class Embedding(Layer):
 
     def check_values(self, x: Array) -> None:
         """Token ids, or InputError."""
+        if not isinstance(x, Array):
+            raise InputError(
+                "Embedding: token ids are looked at in Python before each pass. Pass "
+                "them as an array, not as a GPUArray."
+            )
         self._ids(x)
 
     def _ids(self, x: Array) -> Array:

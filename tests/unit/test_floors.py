@@ -29,6 +29,7 @@ FLOORS = (
         "gpu.memory",
         "gpu.layout",
         "gpu.packed",
+        "gpu.array",
         "gpu.calls",
         "gpu.expand",
         "gpu.shaders",

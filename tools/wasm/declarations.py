@@ -19,6 +19,14 @@ type Nested = readonly number[] | readonly Nested[];
 /** What is taken where numbers are wanted: typed arrays, or nested lists. */
 export type Numbers = Float32Array | Float64Array | Int8Array | Uint8Array
   | Int16Array | Uint16Array | Int32Array | Uint32Array | Uint8ClampedArray | Nested;
+/** An array that stays on the GPU, for passes of all networks there. */
+export interface GPUArray {
+  readonly shape: readonly number[];
+  readonly dtype: "f32" | "f16";
+  readonly nbytes: number;
+  /** Give the memory back; later calls with it fail. */
+  free(): void;
+}
 export type LayerConfig = Record<string, unknown>;
 export interface Batch {
   Input: Numbers;
@@ -66,6 +74,8 @@ export interface NetworkBase {
     config?: TrainingConfig,
     options?: { onProgress?: (event: TrainingEvent) => void },
   ): Promise<TrainingResult>;
+  /** Send numbers to the GPU once, for many passes of networks there. */
+  ToGPU(values: Numbers): Promise<GPUArray>;
   /** Give the memory back now; later calls fail. */
   free(): void;
 }
@@ -189,6 +199,7 @@ FIELDS = {
     "float": "number",
 }
 TAKEN = {"float32[]": "Numbers", "LayerConfig": "LayerConfig | string"}
+TAKEN_ON_GPU = {**TAKEN, "float32[]": "Numbers | GPUArray"}
 
 
 def declarations() -> str:
@@ -237,8 +248,9 @@ def _fields(kind: type) -> str:
 
 
 def _member(row: dict, result: str) -> str:
+    taken = TAKEN_ON_GPU if "GPU" in row["method_name"] else TAKEN
     parameters = ", ".join(
-        f"{p['name']}{'?' if 'default' in p else ''}: {_type(p['type'], TAKEN)}"
+        f"{p['name']}{'?' if 'default' in p else ''}: {_type(p['type'], taken)}"
         for p in row["parameters"]
     )
     doc = row["doc"].replace("*/", "*\\/")

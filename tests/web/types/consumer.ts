@@ -21,6 +21,10 @@ const result: TrainingResult = await network.TrainAsync(
   { onProgress: (event: TrainingEvent) => console.log(event.Epoch, event.Loss) },
 );
 const [onGPU]: [Float32Array, number] = await network.ForwardGPU(new Float32Array(64));
+const array = await network.ToGPU(new Float32Array(64));
+const [fromArray]: [Float32Array, number] = await network.ForwardGPU(array);
+const bytes: number = array.nbytes + array.shape[0];
+array.free();
 const gpuText: string = await network.GPUInfo();
 network.stop();
 network.free();
@@ -32,6 +36,8 @@ const json: string = await remote.TotalLayers();
 const again: number = await remote.call("TotalLayers");
 inWorker.terminate();
 
+// @ts-expect-error: it is on the GPU
+network.ForwardCPU(array);
 // @ts-expect-error: no such method
 network.Nope();
 // @ts-expect-error: a number is wanted
@@ -41,4 +47,4 @@ await network.TrainAsync([], { Epoch: 2 });
 // @ts-expect-error: a promise in a worker
 const now: string = remote.TotalLayers();
 
-export const all = [onGPU, gpuText, text, total, first, result, typed, json, again, now, LoomError];
+export const all = [onGPU, fromArray, bytes, gpuText, text, total, first, result, typed, json, again, now, LoomError];
