@@ -188,7 +188,7 @@ fn grown(beta: f32, rest: f32, t: u32) -> f32 {
   var q = 0.0;
   for (var bit = 32u - countLeadingZeros(t); bit > 0u; bit -= 1u) {
     q *= 2.0 - q;
-    if ((t >> (bit - 1u) & 1u) == 1u) {
+    if (((t >> (bit - 1u)) & 1u) == 1u) {
       q = beta * q + rest;
     }
   }
