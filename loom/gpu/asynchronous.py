@@ -17,7 +17,7 @@ from loom.gpu import browser, packed
 from loom.gpu.array import GPUArray
 from loom.gpu.kernels.optimize import RING, Control, slots_of, step_block
 from loom.gpu.session import CONTROL_BYTES, DEVICES, Session, split
-from loom.gpu.store import DeviceLost, Store
+from loom.gpu.store import DeviceLost
 from loom.gpu.training import PARTS, UNREAD, DeviceEngine, Entry
 from loom.layers.base import Layer
 
@@ -235,7 +235,7 @@ class AsyncSession(Session):
         self.store.buffers.clear()
         self.mirror.resend()
         self.device = self.adapter = await browser.opened()
-        self.store = Store(self.device)
+        self._new_store()
         self._last = None
 
     def engine(self, trainer) -> "AsyncEngine":

@@ -50,7 +50,7 @@ class Session:
             )
         self._net = weakref.ref(net)
         self.adapter = adapter
-        self.device = self._open()
+        self.device, self._closed = self._open(), False
         self.stored = stored_type(precision, self.device)
         self.mirror = Mirror(self._send, self._fetch)
         self.has_gradients = False
@@ -207,11 +207,16 @@ class Session:
         return report(self.adapter)
 
     def close(self) -> None:
-        """Fetch what is newer and free everything."""
-        if not self.device.lost:
-            self.mirror.pull()
-        self._drop()
-        self.mirror.forget()
+        """Fetch what is newer, for a run of training too, and free everything."""
+        try:
+            if not self.device.lost:
+                if engine := self.trained_by:
+                    engine.leave()
+                self.mirror.pull()
+        finally:
+            self._drop()
+            self.mirror.forget()
+            self._closed, self.trained_by = True, None
 
     def __del__(self):
         if "store" in self.__dict__ and not sys.is_finalizing():
@@ -222,6 +227,15 @@ class Session:
         from loom.gpu.training import DeviceEngine
 
         return DeviceEngine(trainer)
+
+    @property
+    def trained_by(self):
+        """The engine whose optimizer's arrays and losses lie here, or None."""
+        return self._engine and self._engine()
+
+    @trained_by.setter
+    def trained_by(self, engine) -> None:
+        self._engine = engine and weakref.ref(engine)
 
     def _open(self):
         from loom.gpu import native
@@ -238,13 +252,17 @@ class Session:
     def _begin(self, net) -> None:
         self._plan = net.plan()
         self.layout = Layout(net.layers, self.device.limits, net.where)
-        self.store = Store(self.device)
+        self._new_store()
         self._mode = "forward"
         # In float32 on the device; with halves only once training needs them.
         self._masters = self.stored == "f32"
         self._last: Any = None
         self._watched = []
         self._watch(net)
+
+    def _new_store(self) -> None:
+        # What an engine kept in the old one is gone.
+        self.store, self.trained_by = Store(self.device), None
 
     def _watch(self, net) -> None:
         for index, layer in enumerate(net.layers):
@@ -255,6 +273,11 @@ class Session:
 
     def follow(self) -> None:
         """Begin anew where layers, or their dicts of arrays, were replaced."""
+        if self._closed:
+            raise DeviceError(
+                "train: release_gpu, or init_gpu again, took the GPU from the run that "
+                "trains on it. Call them when it has ended."
+            )
         if not self._same():
             self.mirror.release()
             self._drop()
@@ -284,7 +307,7 @@ class Session:
         self._drop()
         self.mirror.resend()
         self.device = self._reopen()
-        self.store = Store(self.device)
+        self._new_store()
         self._last = None
 
     # Arrays ----------------------------------------------------------------------

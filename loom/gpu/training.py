@@ -56,6 +56,7 @@ class DeviceEngine:
         self.session = trainer.net.session()
         self.pending: list[Entry] = []
         self._slot = 0
+        self._failure: TrainingError | None = None  # found when the device was left
         self._synced = self._sync_seconds = 0.0
 
     # What the trainer calls --------------------------------------------------------
@@ -63,9 +64,29 @@ class DeviceEngine:
     def begin(self) -> None:
         """Send the optimizer's state; from now on the device's is the valid one."""
         try:
-            self._send()
+            self._take()
         except DeviceLost:
             self._recover()
+
+    def leave(self) -> None:
+        """Bring everything back: another run takes the device, or it is released.
+
+        The next step takes it again, or raises what this found.
+        """
+        try:
+            self.trainer.settle()
+        except TrainingError as error:
+            self._failure = error.with_traceback(None)
+        self.sync()
+
+    def _take(self) -> None:
+        error, self._failure = self._failure, None
+        if error is not None:
+            raise error
+        other = self.session.trained_by
+        if other not in (None, self):
+            other.leave()
+        self._send()
 
     def _send(self) -> None:
         self.session.follow()
@@ -82,6 +103,7 @@ class DeviceEngine:
         for key, arrays in optimizer.state.items():
             slots = dict(zip(slots_of(self.config), arrays, strict=True))
             self.session.send_slots(key, slots)
+        self.session.trained_by = self
         self._synced = perf_counter()
 
     def _recover(self) -> None:
@@ -101,6 +123,8 @@ class DeviceEngine:
         place = trainer.batch, trainer.step, trainer.samples, net.step
         entry = Entry(self._slot, len(x), place)
         try:
+            if self.session.trained_by is not self:
+                self._take()
             self._run(x, t, rate)
         except DeviceLost:
             self._recover()
@@ -118,6 +142,8 @@ class DeviceEngine:
         Raises TrainingError, with the trainer back where it stood before the batch that
         failed; the device left the weights as they were then.
         """
+        if self.session.trained_by is not self:
+            self.pending.clear()  # lost with the device
         if not self.pending:
             return []
         try:
@@ -139,6 +165,8 @@ class DeviceEngine:
 
     def sync(self) -> None:
         """Bring weights and the optimizer's state back to Python."""
+        if self.session.trained_by is not self:
+            return  # `leave` has done it, or they were lost with the device
         start = perf_counter()
         session, optimizer = self.session, self.trainer.optimizer
         try:

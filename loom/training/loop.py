@@ -91,10 +91,10 @@ class Trainer:
         self.loss_scale, self.loss_scale_age = 0.0, 0
         self._rate = learning_rate(config, 0, len(self.batches))
         self._stop = False
+        self._arrays = [(layer, layer.parameters) for layer in net.layers]
         self._device, self._forward = None, net.forward
         if config.use_gpu:
-            self._device = net.session().engine(self)
-            self._forward = self._device.forward
+            self._open_device()
         self._mark = perf_counter()
         if config.checkpoint_path:
             check_writable(config.checkpoint_path)
@@ -102,6 +102,10 @@ class Trainer:
             if config.resume:
                 checkpoints.resume(self)
         self._checkpoint_seconds = self.seconds
+
+    def _open_device(self) -> None:
+        self._device = self.net.session().engine(self)
+        self._forward = self._device.forward
 
     def stop(self) -> None:
         """End the run after the batch that is being trained."""
@@ -121,6 +125,8 @@ class Trainer:
         self._stop = self.result.stopped = False
         self._mark = perf_counter()
         if self._device:
+            if self._device.session is not self.net.session():  # it was released since
+                self._open_device()
             self._device.begin()
         config, total = self.config, len(self.batches)
         while self.epoch < config.epochs and not self._stop:
@@ -182,6 +188,7 @@ class Trainer:
 
     def _train_batch(self, order: Array | None) -> TrainingEvent:
         start = perf_counter()
+        self._check_layers()
         x, t = self.batches.batch(self.batch, order)
         self._rate = learning_rate(self.config, self.step, len(self.batches))
         if self._device:
@@ -204,6 +211,17 @@ class Trainer:
                 f"{event.batches}  loss {event.loss:.4g}"
             )
         return event
+
+    def _check_layers(self) -> None:
+        """ConfigError where the optimizer's arrays are no more the network's."""
+        for index, (layer, parameters) in enumerate(self._arrays):
+            now = self.net.layers[index]
+            if now is not layer or now.parameters is not parameters:
+                raise ConfigError(
+                    f"{self.net.where(index)} was replaced during the training. Change "
+                    "values in place, e.g. parameters['weight'][:] = ..., or begin "
+                    "another run after it."
+                )
 
     def _host_step(self, x: Array, t: Array) -> float:
         """Forward, loss, backward and update on the CPU; the loss."""
