@@ -1,9 +1,8 @@
 """What hatchling makes of the sources for the wheel, so that it stays small.
 
-    loom/**/*.py    without comments, and without the docstrings that help() shows to
-                    nobody: those of private names, of modules whose package shows
-                    what is in them, and of all that INTERNAL lists, which is also
-                    indented by one space
+    loom/**/*.py    indented by one space, without comments, and without the docstrings
+                    that help() shows to nobody: those of private names, of modules
+                    whose package shows what is in them, and of all INTERNAL lists
     loom/assets/*   the shaders, the page and the C sources as one file a kind, without
                     the lines that are comments
     *.whl           deflated once more, by libdeflate at its best, which is 2% smaller
@@ -133,7 +132,7 @@ def smaller(name: str, source: str) -> str:
         )
         if len(node.body) == 1:
             lines[doc.lineno - 1] = f"{indent}pass\n"
-    return "".join(indented(lines) if internal else lines)
+    return "".join(indented(lines))
 
 
 def indented(lines: list[str]) -> list[str]:
