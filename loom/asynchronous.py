@@ -5,7 +5,7 @@ In a page, whatever reads from the GPU must be awaited; natively these run at on
 
 import sys
 from asyncio import sleep
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from time import perf_counter, perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
@@ -33,17 +33,30 @@ class AsyncMethods:
         if not IN_PAGE:
             self.init_gpu(precision, devices)
             return
-        from loom.gpu.asynchronous import open_session
+        from loom.gpu.asynchronous import AsyncSession, opened
 
+        device = await opened(devices)
         self.release_gpu()
-        self._gpu = await open_session(self, precision, devices)
+        self._gpu = AsyncSession(self, device, precision)
+
+    async def _with_gpu(self) -> None:
+        """Open the GPU if no other call has done it, or does it meanwhile."""
+        if self._gpu is not None:
+            return
+        if not IN_PAGE:
+            self.init_gpu()
+            return
+        from loom.gpu.asynchronous import AsyncSession, opened
+
+        device = await opened()
+        if self._gpu is None:
+            self._gpu = AsyncSession(self, device)
 
     async def to_gpu_async(self, values: Array) -> "GPUArray":
         """As to_gpu."""
         if not IN_PAGE:
             return self.to_gpu(values)
-        if self._gpu is None:
-            await self.init_gpu_async()
+        await self._with_gpu()
         return await self._gpu.array(self._array(values, "to_gpu"))
 
     async def forward_gpu_async(self, inputs: "Array | GPUArray") -> tuple[Array, int]:
@@ -52,8 +65,7 @@ class AsyncMethods:
             return self.forward_gpu(inputs)
         x = self._samples(inputs, "forward_gpu")
         flat = self._flat
-        if self._gpu is None:
-            await self.init_gpu_async()
+        await self._with_gpu()
         start = perf_counter_ns()
         y = await self._gpu.forward(x)
         return (y.reshape(-1) if flat else y), perf_counter_ns() - start
@@ -78,8 +90,7 @@ class AsyncMethods:
 
     async def gpu_info_async(self) -> dict:
         """As gpu_info."""
-        if self._gpu is None:
-            await self.init_gpu_async()
+        await self._with_gpu()
         return self.gpu_info()
 
     async def release_gpu_async(self) -> None:
@@ -94,8 +105,8 @@ class AsyncMethods:
 
         if not isinstance(config, TrainingConfig):
             config = TrainingConfig.from_wire(config or {})
-        if config.use_gpu and self._gpu is None:
-            await self.init_gpu_async()
+        if config.use_gpu:
+            await self._with_gpu()
         trainer, turn = Trainer(self, batches, config), perf_counter()
         async for event in events(trainer):
             if callback is not None and callback(event) is False:
@@ -106,13 +117,16 @@ class AsyncMethods:
         return trainer.result
 
 
-async def events(trainer):
-    """The events of a Trainer, on the CPU or on a GPU."""
+def events(trainer) -> AsyncIterator:
+    """The events of a Trainer, on the CPU or on a GPU. A stop counts from here on."""
+    run = trainer.run()
     if trainer.engine is not None and trainer.engine.session.awaited:
         from loom.gpu.asynchronous import events as awaited
 
-        async for event in awaited(trainer):
-            yield event
-        return
-    for event in trainer.run():
+        return awaited(trainer, run)
+    return _at_once(run)
+
+
+async def _at_once(run: Iterator) -> AsyncIterator:
+    for event in run:
         yield event

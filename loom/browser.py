@@ -31,8 +31,7 @@ from loom.training import Trainer, TrainingEvent
 PAGE = "page."
 _networks: dict[int, Network] = {}
 _arrays: dict[int, GPUArray] = {}
-_Events = Iterator[TrainingEvent] | AsyncIterator[TrainingEvent]
-_runs: dict[int, tuple[Trainer, _Events]] = {}
+_runs: dict[int, "_Run"] = {}
 _waiting: dict[int, Coroutine] = {}
 _closing: set[Future] = set()
 _handles = count(1)
@@ -247,12 +246,41 @@ def free(handle: int) -> None:
 # Training in slices, so that JavaScript's event loop has its turns ------------------
 
 
+class _Run:
+    """A network's training: a Trainer and its events, once its GPU is open."""
+
+    def __init__(self, net: Network, arguments: list[Any]):
+        self.net, self._arguments, self.stopped = net, arguments, False
+        self.trainer: Trainer | None = None
+        self.events: Iterator[TrainingEvent] | AsyncIterator[TrainingEvent] = iter(())
+
+    def opens(self) -> bool:
+        """Whether the GPU must be opened first."""
+        config = self._arguments[1] if len(self._arguments) > 1 else None
+        wanted = isinstance(config, dict) and config.get("UseGPU") is True
+        return wanted and not self.net.has_gpu()
+
+    def begin(self) -> bool:
+        """Check the arguments; whether the events are awaited."""
+        self.trainer = Trainer(self.net, *self._arguments)
+        awaited = self.trainer.engine is not None
+        self.events = events(self.trainer) if awaited else self.trainer.run()
+        if self.stopped:
+            self.trainer.stop()
+        return awaited
+
+    def stop(self) -> None:
+        """End before the next batch."""
+        self.stopped = True
+        if self.trainer:
+            self.trainer.stop()
+
+
 @_replies
 def train_start(handle: int, text: str, *buffers) -> dict[str, Any]:
     """Prepare Train with these arguments; train_step runs it.
 
-    {awaited}: train_step_async runs it instead. {opens}: nothing was done, for the GPU
-    must be opened first, by InitGPU.
+    {awaited}: train_step_async runs it instead.
     """
     arguments = _arguments(text, buffers)
     if not 1 <= len(arguments) <= 2:
@@ -261,13 +289,9 @@ def train_start(handle: int, text: str, *buffers) -> dict[str, Any]:
         )
     if handle in _runs:
         raise WireError("Train: this network is being trained. Wait, or call stop().")
-    net = _network(handle)
-    config = arguments[1] if len(arguments) > 1 else None
-    if isinstance(config, dict) and config.get("UseGPU") is True and not net.has_gpu():
-        return {"opens": True}
-    trainer = Trainer(net, *arguments)
-    awaited = trainer.engine is not None
-    _runs[handle] = trainer, events(trainer) if awaited else trainer.run()
+    run = _Run(_network(handle), arguments)
+    awaited = run.opens() or run.begin()
+    _runs[handle] = run
     return {"awaited": awaited}
 
 
@@ -278,10 +302,9 @@ def train_step(handle: int, milliseconds: float) -> dict[str, Any]:
     Of the batches' events only the latest is told, of all others every one.
     """
     _network(handle)
-    _, run = _runs[handle]
     until = perf_counter() + milliseconds / 1000
     found: list[Any] = []
-    for event in run:
+    for event in _runs[handle].events:
         if found and found[-1].kind == "batch":
             found.pop()
         found.append(event)
@@ -293,11 +316,14 @@ def train_step(handle: int, milliseconds: float) -> dict[str, Any]:
 @_awaited
 async def train_step_async(handle: int, milliseconds: float) -> dict[str, Any]:
     """As train_step, on the GPU; `notice` is what the user should know."""
-    net, run = _network(handle), _runs[handle][1]
+    net, run = _network(handle), _runs[handle]
+    if run.trainer is None:
+        await net.init_gpu_async()
+        run.begin()
     until = perf_counter() + milliseconds / 1000
     found: list[Any] = []
     done = True
-    async for event in run:
+    async for event in run.events:
         if found and found[-1].kind == "batch":
             found.pop()
         found.append(event)
@@ -311,13 +337,13 @@ async def train_step_async(handle: int, milliseconds: float) -> dict[str, Any]:
 @_replies
 def train_result(handle: int) -> list[Any]:
     """The TrainingResult of a run."""
-    return [_runs[handle][0].result]
+    return [_runs[handle].trainer.result]
 
 
 def train_stop(handle: int) -> None:
     """End a run before its next batch; without a run, nothing."""
     if handle in _runs:
-        _runs[handle][0].stop()
+        _runs[handle].stop()
 
 
 def is_training(handle: int) -> bool:
@@ -327,9 +353,9 @@ def is_training(handle: int) -> bool:
 
 def train_end(handle: int) -> None:
     """Forget a run."""
-    _, run = _runs.pop(handle, (None, None))
-    if hasattr(run, "aclose"):
-        task = ensure_future(run.aclose())
+    run = _runs.pop(handle, None)
+    if run and hasattr(run.events, "aclose"):
+        task = ensure_future(run.events.aclose())
         _closing.add(task)
         task.add_done_callback(_closing.discard)
 

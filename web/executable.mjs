@@ -1,7 +1,77 @@
-// A GPU program's own part on a device (see webgpu.mjs): buffers, bind groups, commands.
+// A GPU program's own part on a device (see webgpu.mjs): pipelines, buffers, bind groups,
+// commands.
+import { LoomError } from "./errors.mjs";
 
+const ACCESS = { read: "read-only-storage", write: "storage", uniform: "uniform" };
 const PERSISTENT = new Set(["weight", "half", "gradient", "slot", "state", "control"]);
 const ITEM = { f32: 4, f16: 2, u32: 4 };
+
+/** A device's compiled shaders, each made once. */
+export class Pipelines {
+  #raw;
+  #failed;
+  #modules = new Map();
+  #layouts = new Map();
+  #made = new Map();
+
+  /**
+   * @param {GPUDevice} raw
+   * @param {(error: Error) => Promise<LoomError>} failed  gives the error to throw
+   */
+  constructor(raw, failed) {
+    this.#raw = raw;
+    this.#failed = failed;
+  }
+
+  /** The pipeline of a program's row. @returns {Promise<GPUComputePipeline>} */
+  get(row, text) {
+    const key = JSON.stringify([text, row.entry, row.constants, row.layout, row.features]);
+    if (!this.#made.has(key)) {
+      const made = this.#compile(row, text);
+      this.#made.set(key, made);
+      made.catch(() => this.#made.delete(key));
+    }
+    return this.#made.get(key);
+  }
+
+  async #compile(row, text) {
+    const group = this.#layout(row.layout);
+    // Ours are named by the program; the text has none of its own but for halves.
+    const enables = row.features.filter((name) => name === "subgroups");
+    const code = enables.map((name) => `enable ${name};\n`).join("") + text;
+    if (!this.#modules.has(code)) {
+      this.#modules.set(code, this.#raw.createShaderModule({ code, label: row.label }));
+    }
+    const module = this.#modules.get(code);
+    try {
+      return await this.#raw.createComputePipelineAsync({
+        label: row.label,
+        layout: this.#raw.createPipelineLayout({ bindGroupLayouts: [group] }),
+        compute: { module, entryPoint: row.entry, constants: row.constants },
+      });
+    } catch (error) {
+      const { messages } = await module.getCompilationInfo().catch(() => ({ messages: [] }));
+      const failed = await this.#failed(error);
+      if (failed.kind === "DeviceLost") throw failed;
+      const lines = messages.map((m) => `line ${m.lineNum}: ${m.message}`);
+      const why = lines.join("; ") || error.message;
+      throw new LoomError(`${row.label} does not compile: ${why}`, "DeviceError");
+    }
+  }
+
+  #layout(rows) {
+    const key = JSON.stringify(rows);
+    if (!this.#layouts.has(key)) {
+      const entries = rows.map(([binding, access]) => ({
+        binding,
+        visibility: GPUShaderStage.COMPUTE,
+        buffer: { type: ACCESS[access] },
+      }));
+      this.#layouts.set(key, this.#raw.createBindGroupLayout({ entries }));
+    }
+    return this.#layouts.get(key);
+  }
+}
 
 /** A program's buffers and commands on a device. */
 export class Executable {

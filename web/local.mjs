@@ -66,12 +66,7 @@ export class LocalHost {
    */
   async train(handle, message, onProgress, slice = SLICE) {
     const { text, buffers } = message;
-    let started = this.#bridge.train_start(handle, text, ...buffers);
-    if (JSON.parse(started[0]).opens) {
-      const opened = await this.send(handle, "InitGPU", false, { text: "[]", buffers: [] });
-      if (!Array.isArray(JSON.parse(opened[0]))) return opened;
-      started = this.#bridge.train_start(handle, text, ...buffers);
-    }
+    const started = this.#bridge.train_start(handle, text, ...buffers);
     const { error: refused, awaited: onGPU } = JSON.parse(started[0]);
     if (refused !== undefined) return started;
     try {

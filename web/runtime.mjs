@@ -48,9 +48,7 @@ async function boot(baseURL, onProgress) {
     const pyodide = await (kept
       ? goOn({ indexURL, scripts, kept }).catch((error) => anew({ indexURL, scripts }, error))
       : begin({ indexURL, scripts }));
-    pyodide.registerJsModule("loom_webgpu", {
-      open: async () => (await import("./webgpu.mjs")).open(),
-    });
+    pyodide.registerJsModule("loom_webgpu", { open, later });
     progress.finish();
     progress.report("start", "Starting");
     const bridge = pyodide.pyimport("loom.browser");
@@ -64,6 +62,15 @@ async function boot(baseURL, onProgress) {
     uncount();
   }
 }
+
+/** The GPU, for Python. */
+const open = async () => (await import("./webgpu.mjs")).open();
+
+/**
+ * A promise for Python. Of one that a call returns Pyodide makes another: awaiting that
+ * takes half a millisecond more, and what it rejects with is not the error that was thrown.
+ */
+const later = (target, name, ...values) => ({ promise: target[name](...values) });
 
 async function begin(options) {
   const pyodide = await startPython(options);

@@ -2,7 +2,7 @@
 // that stand in a program and goes through its dispatches. It knows no layer and has no
 // arithmetic. Python's end is loom/gpu/browser.py; handles are integers.
 import { LoomError } from "./errors.mjs";
-import { copied, encode, Executable, Kept, padded } from "./executable.mjs";
+import { copied, encode, Executable, Kept, padded, Pipelines } from "./executable.mjs";
 
 /** Ours -> WebGPU's; used where they exist, never required. */
 const FEATURES = { f16: "shader-f16", subgroups: "subgroups", timestamps: "timestamp-query" };
@@ -14,7 +14,6 @@ const LIMITS = [
   "maxComputeWorkgroupSizeY",
   "maxComputeWorkgroupStorageSize",
 ];
-const ACCESS = { read: "read-only-storage", write: "storage", uniform: "uniform" };
 /** Groups of submissions that may wait on the device before `room` makes the caller wait. */
 const IN_FLIGHT = 3;
 /** Submissions of a group: at most LARGEST, as many as take from SHORT to LONG ms. */
@@ -23,19 +22,33 @@ const [LARGEST, SHORT, LONG] = [16, 2, 10];
 const IDLE = 8;
 /** Bytes from which a write goes through a carrier, and how many of those are kept. */
 const [LARGE, CARRIERS] = [1 << 20, 4];
+/** Ms from a failure to the loss that it may come from. */
+const LOSS = 50;
 /** Ms of asking for a result again and again before waiting for the browser to look. */
 const ASKING = 3;
 
 /** Handles are of one device only. */
 let next = 1;
 
-const lostError = (why) => new LoomError(`the GPU was lost: ${why}`, "DeviceLost");
+const lostError = (why) =>
+  new LoomError(`the GPU was lost: ${why.replace(/\.$/, "")}`, "DeviceLost");
+
+/** The opening that is under way. @type {Promise<Device> | null} */
+let opening = null;
 
 /**
- * Open the GPU. Rejects with a DeviceError that says why there is none.
+ * Open the GPU: once for all who ask meanwhile. Rejects with a DeviceError that says why
+ * there is none.
  * @returns {Promise<Device>}
  */
-export async function open() {
+export function open() {
+  opening ??= opened().finally(() => {
+    opening = null;
+  });
+  return opening;
+}
+
+async function opened() {
   if (!globalThis.navigator?.gpu) {
     throw new LoomError(
       "this browser has no WebGPU here. Use a current Chromium, or train on the CPU.",
@@ -70,9 +83,8 @@ export class Device {
   #buffers = new Map();
   /** @type {Map<number, Executable>} */
   #executables = new Map();
-  #modules = new Map();
-  #layouts = new Map();
-  #pipelines = new Map();
+  /** @type {Pipelines} */
+  #pipelines;
   /** What the device complained about since anyone was told. */
   #complaint = "";
   /** What each group waits for. @type {Promise<void>[]} */
@@ -87,6 +99,7 @@ export class Device {
   constructor(adapter, raw) {
     this.#adapter = adapter;
     this.#raw = raw;
+    this.#pipelines = new Pipelines(raw, (error) => this.#failed(error));
     raw.lost.then(({ reason, message }) => {
       this.lost = message || reason || "no reason given";
     });
@@ -184,14 +197,19 @@ export class Device {
     const program = JSON.parse(text);
     const names = JSON.parse(persistent);
     const pipelines = await Promise.all(
-      program.pipelines.map((row) => this.#pipeline(row, program.shaders[row.shader])),
+      program.pipelines.map((row) => this.#pipelines.get(row, program.shaders[row.shader])),
     );
     this.#check();
     const kept = (name) => this.#buffers.get(names[name]);
     const executable = new Executable(this, this.#raw, program, pipelines, kept);
+    try {
+      await this.#settled();
+    } catch (error) {
+      executable.close();
+      throw error;
+    }
     const handle = next++;
     this.#executables.set(handle, executable);
-    await this.#settled();
     return handle;
   }
 
@@ -393,8 +411,7 @@ export class Device {
     } catch (error) {
       this.unmake(target);
       kept?.free();
-      this.#check();
-      throw new LoomError(`the GPU reports: ${error.message}`, "DeviceError");
+      throw await this.#failed(error);
     }
   }
 
@@ -443,56 +460,21 @@ export class Device {
 
   /** Return when the device has looked at everything asked of it so far. */
   async #settled() {
-    this.#raw.pushErrorScope("validation");
-    await this.#raw.popErrorScope();
+    try {
+      this.#raw.pushErrorScope("validation");
+      await this.#raw.popErrorScope();
+    } catch (error) {
+      throw await this.#failed(error);
+    }
     this.#check();
   }
 
-  #pipeline(row, text) {
-    const key = JSON.stringify([text, row.entry, row.constants, row.layout, row.features]);
-    if (!this.#pipelines.has(key)) {
-      const made = this.#compile(row, text);
-      this.#pipelines.set(key, made);
-      made.catch(() => this.#pipelines.delete(key));
-    }
-    return this.#pipelines.get(key);
-  }
-
-  async #compile(row, text) {
-    const group = this.#layout(row.layout);
-    // Ours are named by the program; the text has none of its own but for halves.
-    const enables = row.features.filter((name) => name === "subgroups");
-    const code = enables.map((name) => `enable ${name};\n`).join("") + text;
-    if (!this.#modules.has(code)) {
-      this.#modules.set(code, this.#raw.createShaderModule({ code, label: row.label }));
-    }
-    const module = this.#modules.get(code);
-    try {
-      return await this.#raw.createComputePipelineAsync({
-        label: row.label,
-        layout: this.#raw.createPipelineLayout({ bindGroupLayouts: [group] }),
-        compute: { module, entryPoint: row.entry, constants: row.constants },
-      });
-    } catch (error) {
-      if (this.lost) throw lostError(this.lost);
-      const { messages } = await module.getCompilationInfo();
-      const lines = messages.map((m) => `line ${m.lineNum}: ${m.message}`);
-      this.#complaint = "";
-      const why = lines.join("; ") || error.message;
-      throw new LoomError(`${row.label} does not compile: ${why}`, "DeviceError");
-    }
-  }
-
-  #layout(rows) {
-    const key = JSON.stringify(rows);
-    if (!this.#layouts.has(key)) {
-      const entries = rows.map(([binding, access]) => ({
-        binding,
-        visibility: GPUShaderStage.COMPUTE,
-        buffer: { type: ACCESS[access] },
-      }));
-      this.#layouts.set(key, this.#raw.createBindGroupLayout({ entries }));
-    }
-    return this.#layouts.get(key);
+  /** The error to throw for one of the browser's: what fails by a loss may come before it. */
+  async #failed({ message }) {
+    await Promise.race([this.#raw.lost, new Promise((resolve) => setTimeout(resolve, LOSS))]);
+    const complaint = this.#complaint || message;
+    this.#complaint = "";
+    if (this.lost) return lostError(this.lost);
+    return new LoomError(`the GPU reports: ${complaint}`, "DeviceError");
   }
 }

@@ -5,7 +5,7 @@ them `events` awaits what the next one will read, so that it finds it there.
 """
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from time import perf_counter
 from typing import Any
 
@@ -22,6 +22,7 @@ from loom.gpu.training import PARTS, UNREAD, DeviceEngine, Entry
 from loom.layers.base import Layer
 
 Array = np.ndarray
+LOSSES = 3  # of the device in a row after which training gives up
 LOOK = 0.25  # seconds of a long epoch after which losses are read
 
 
@@ -30,14 +31,15 @@ class AsyncSession(Session):
 
     Attributes:
         training: a Trainer runs here; Python's arrays are those of its last sync.
+        held: a Trainer's events are read: the GPU and the layers must stay.
         notice: what the user should know: that a lost device was opened again.
         known: the control words as fetched, until another step runs.
     """
 
     awaited = True
 
-    def __init__(self, net, device: browser.Device, precision: str):
-        self.training = False
+    def __init__(self, net, device: browser.Device, precision: str = "f32"):
+        self.training = self.held = False
         self._kept_gradients: browser.Kept | None = None
         self.notice = ""
         self.known: Control | None = None
@@ -75,8 +77,14 @@ class AsyncSession(Session):
         except DeviceLost:
             if self.training:
                 raise
-            await self.recover()
+        await self.recover()
+        try:
             return await self.run_forward(x)
+        except DeviceLost as error:
+            raise DeviceError(
+                f"forward_gpu: {error}, and so was the one that was opened instead. "
+                "Use the CPU: forward_cpu."
+            ) from None
 
     async def run_forward(self, x: Array | GPUArray) -> Array:
         """As forward; DeviceLost when the device is gone."""
@@ -123,12 +131,18 @@ class AsyncSession(Session):
 
     async def backward(self, dy: Array | GPUArray) -> Array:
         """dL/dx of the last forward pass; brings every gradient."""
+        try:
+            if self._last is not None:
+                return await self._run_backward(dy)
+        except DeviceLost:
+            pass
+        raise DeviceError(
+            "backward_gpu: what forward_gpu kept is gone with the GPU, or the network "
+            "was changed. Run forward_gpu again."
+        )
+
+    async def _run_backward(self, dy: Array) -> Array:
         last, parts = self._last, ["backward"]
-        if last is None or self.device.lost:
-            raise DeviceError(
-                "backward_gpu: what forward_gpu kept is gone with the GPU, or the "
-                "network was changed. Run forward_gpu again."
-            )
         if last.program.info["mode"] == "forward":
             self._mode = "gradients"
             program = await self.load(len(dy), self._mode)
@@ -169,6 +183,11 @@ class AsyncSession(Session):
 
     def gradients(self) -> list[dict[str, Array]]:
         """dL/dw of the last backward pass, layer by layer."""
+        if self.device.lost:
+            raise DeviceError(
+                "gradients: what backward_gpu kept is gone with the GPU. Run "
+                "forward_gpu and backward_gpu again."
+            )
         found = iter(self._kept_gradients.read())
         arenas = {
             number: packed.joined("gradient", [next(found) for _ in row], self.stored)
@@ -199,12 +218,38 @@ class AsyncSession(Session):
 
     async def load(self, rows: int, mode: str, **training) -> browser.Executable:
         """The loaded program for batches of `rows`, made where it is not there."""
-        found = self._kept(rows, mode, **training)
-        if found is None:
-            program = self._lower(rows, mode, **training)
-            found = await self.device.load(program, self.store)
-            self._keep(found, rows, mode, **training)
+        while (found := self._kept(rows, mode, **training)) is None:
+            program, store = self._lower(rows, mode, **training), self.store
+            try:
+                made = await self.device.load(program, store)
+            except DeviceError:
+                if self.store is store and not self._closed:
+                    raise
+                continue  # the buffers that it was made for have gone meanwhile
+            # Another call may have made it too, or the network was changed.
+            if self._kept(rows, mode, **training) or self.store is not store:
+                made.close()
+            else:
+                self._keep(made, rows, mode, **training)
         return found
+
+    def follow(self) -> None:
+        """As Session's; DeviceError where the network has left this session."""
+        if self._closed:
+            raise DeviceError(
+                "the GPU was released while a call waited for it: by release_gpu, or "
+                "by init_gpu. Call again."
+            )
+        super().follow()
+
+    def close(self) -> None:
+        """Free everything. Raises ConfigError in training."""
+        if self.held:
+            raise ConfigError(
+                "release_gpu, init_gpu: this network is being trained there. Wait, or "
+                "stop the training first."
+            )
+        super().close()
 
     async def fetch(self, role: str, places: dict) -> dict[tuple[int, str], Array]:
         """Arrays of a role as they are on the device, one read an arena."""
@@ -226,6 +271,9 @@ class AsyncSession(Session):
 
     async def recover(self) -> None:
         """Open a new device and begin with the last values that Python has."""
+        device = await browser.opened()
+        if self.device is device:  # another call has done it
+            return
         self.notice = (
             f"The GPU {self.device.info['device']} was lost. It was opened again with "
             "the weights of the last synchronisation; later steps are lost."
@@ -234,7 +282,7 @@ class AsyncSession(Session):
         self._programs.clear()
         self.store.buffers.clear()
         self.mirror.resend()
-        self.device = self.adapter = await browser.opened()
+        self.device = self.adapter = device
         self._new_store()
         self._last = None
 
@@ -259,9 +307,10 @@ class AsyncEngine(DeviceEngine):
 
     def begin(self) -> None:
         """Send weights and optimizer state; from now on the device's are valid."""
-        super().begin()
+        self._send()
         self.session.mirror.push()
         self.session.training = True
+        self._ready = self.session.known = None  # what was fetched before is not ours
 
     def forward(self, x: Array) -> Array:
         """Outputs in evaluation mode, which `prepare` has fetched."""
@@ -355,33 +404,46 @@ class AsyncEngine(DeviceEngine):
         return {"loss_row": row, "classes": t.dtype.kind == "i", "config": self.rule}
 
 
-async def open_session(net, precision: str, devices: str) -> AsyncSession:
-    """A session on the page's GPU. Raises DeviceError that says why there is none."""
+async def opened(devices: str = "one") -> browser.Device:
+    """The page's GPU. Raises DeviceError that says why there is none."""
     if devices not in DEVICES:
         raise ConfigError(f"init_gpu: {known(devices, DEVICES, 'devices')}")
-    return AsyncSession(net, await browser.opened(), precision)
+    return await browser.opened()
 
 
-async def events(trainer) -> AsyncIterator:
-    """The events of a Trainer whose network is on the page's GPU.
+async def events(trainer, run: Iterator) -> AsyncIterator:
+    """The events of a Trainer's run on the page's GPU.
 
     A device that is lost is opened again with what the last sync brought, and training
     goes on; the session's `notice` says so.
+
+    Raises: DeviceError when it is lost again and again before a step is done.
     """
-    engine, run = trainer.engine, trainer.run()
+    engine, losses = trainer.engine, 0
     session = engine.session
+    if session.held:
+        raise ConfigError("train: this network is being trained. Wait, or stop that.")
+    session.held = True
     try:
         while True:
             try:
                 await engine.prepare()
                 event = next(run, None)
-            except DeviceLost:
+            except DeviceLost as error:
+                losses += 1
+                if losses > LOSSES:
+                    raise DeviceError(
+                        f"train: {error}: {losses} times with no step in between. "
+                        "The weights are those of the last synchronisation. Train on "
+                        "the CPU."
+                    ) from None
                 engine.pending.clear()
                 await session.recover()
-                run = trainer.run()
+                run = trainer.go_on()
                 continue
             if event is None:
                 return
+            losses = 0
             yield event
     finally:
-        session.training = False
+        session.training = session.held = False

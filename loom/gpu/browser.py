@@ -21,7 +21,6 @@ from loom.gpu.store import DeviceLost, Store
 
 DTYPES = {"f32": np.float32, "f16": np.float16, "u32": np.uint32}
 _opened: list["Device"] = []
-_opening: list[Any] = []  # the promise of one: who asks meanwhile gets the same
 
 
 @dataclass(frozen=True)
@@ -45,17 +44,9 @@ async def opened() -> "Device":
                 "this page did not load Loom through web/loom.mjs, which brings what "
                 "runs GPU programs. Load it so, or use the CPU."
             ) from None
-        if not _opening:
-            _opening.append(loom_webgpu.open())
-        promise = _opening[0]
-        try:
-            raw = await waited(promise)
-        finally:
-            first = promise in _opening
-            if first:
-                _opening.clear()
-        if first:
-            _opened[:] = [Device(raw)]
+        raw = await waited(loom_webgpu.later(loom_webgpu, "open"))
+        if not _opened or _opened[0].raw != raw:  # who asked before has made it
+            _opened[:] = [Device(raw, loom_webgpu.later)]
     return _opened[0]
 
 
@@ -67,11 +58,11 @@ class Device:
         info: {vendor, architecture, device, description, software}.
     """
 
-    def __init__(self, raw):
-        self.raw = raw
+    def __init__(self, raw, later):
+        self.raw, self._later = raw, later
         self.crowded = False  # more is on its way than should be: see room
         # Looking a method up makes a proxy each time.
-        self.put, self.go, self.ask = raw.set, raw.run, raw.runAndRead
+        self.put, self.go = raw.set, raw.run
         found = json.loads(raw.describe())
         self.info = found["info"]
         if not self.info["device"]:  # browsers tell as little as they can
@@ -89,6 +80,10 @@ class Device:
             vendor=self.info["vendor"].lower(),
             software=self.info["software"],
         )
+
+    async def ask(self, name: str, *values) -> Any:
+        """What a method of JavaScript's promises."""
+        return await waited(self._later(self.raw, name, *values))
 
     @property
     def lost(self) -> bool:
@@ -114,21 +109,21 @@ class Device:
 
     async def read(self, buffer: Handle, offset: int, nbytes: int) -> np.ndarray:
         """Bytes of a buffer, after all that was submitted before; uint8."""
-        return _array(await waited(self.raw.read(buffer.number, offset, nbytes)))
+        return _array(await self.ask("read", buffer.number, offset, nbytes))
 
     async def load(self, program: Program, store: Store) -> "Executable":
         """The program with its buffers, pipelines and bind groups on this device."""
         kept = [row for row in program.buffers if row.role in PERSISTENT]
         names = {row.name: store.get(row).number for row in kept}
         text = json.dumps(program.to_dict())
-        handle = await waited(self.raw.load(text, json.dumps(names)))
+        handle = await self.ask("load", text, json.dumps(names))
         return Executable(self, program, handle)
 
     async def room(self) -> None:
         """Wait where too many submissions are on their way."""
         if self.crowded:
             self.crowded = False
-            await waited(self.raw.room())
+            await self.ask("room")
 
     def destroy(self) -> None:
         """Close the device; everything on it is lost."""
@@ -178,8 +173,9 @@ class Executable:
 
     async def outputs(self, parts: Iterable[str], reads: tuple[str, ...]) -> list:
         """Run passes in one submission; the outputs asked for, as new arrays."""
-        promise = self.device.ask(self.handle, " ".join(parts), " ".join(reads))
-        return self._outputs(reads, await waited(promise))
+        words = " ".join(parts), " ".join(reads)
+        data = await self.device.ask("runAndRead", self.handle, *words)
+        return self._outputs(reads, data)
 
     async def outputs_and_more(
         self, parts: Iterable[str], reads: tuple[str, ...], buffers: list[Handle]
@@ -187,8 +183,7 @@ class Executable:
         """As outputs, and beside them whole buffers, in the same submission."""
         handles = to_js([buffer.number for buffer in buffers])
         words = " ".join(parts), " ".join(reads)
-        promise = self.device.raw.runAndKeep(self.handle, *words, handles)
-        data, kept = await waited(promise)
+        data, kept = await self.device.ask("runAndKeep", self.handle, *words, handles)
         return self._outputs(reads, data), Kept(kept, buffers)
 
     def _outputs(self, reads: tuple[str, ...], found) -> list:
@@ -237,10 +232,10 @@ def called(function, *arguments) -> Any:
         raise _failure(error) from None
 
 
-async def waited(promise) -> Any:
-    """A promise's value, its failure as DeviceError or DeviceLost."""
+async def waited(held) -> Any:
+    """The value of what `later` gave, its failure as DeviceError or DeviceLost."""
     try:
-        return await _Promise(promise)
+        return await _Promise(held.promise)
     except JsException as error:
         raise _failure(error) from None
 

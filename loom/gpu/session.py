@@ -181,7 +181,9 @@ class Session:
     def _keep(self, made, rows: int, mode: str, **training) -> None:
         self._programs[rows, mode, *training.values()] = made
         while len(self._programs) > KEPT:
-            self._programs.popitem(last=False)[1].close()
+            # backward still needs what the last forward pass kept
+            rest = (key for key, row in self._programs.items() if row is not self._last)
+            self._programs.pop(next(rest)).close()
 
     def _lower(self, rows: int, mode: str, **training) -> Program:
         limits, stored = self.device.limits, self.stored

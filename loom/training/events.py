@@ -91,7 +91,8 @@ class TrainingResult:
     """What a training run came to.
 
     Attributes:
-        loss_history: mean loss of each finished epoch.
+        loss_history: mean loss of each finished epoch; NaN where a GPU was lost before
+            any of it was read.
         final_loss: mean loss of the last epoch, begun or finished.
         best_loss, best_epoch: the least of loss_history and its epoch, from 1.
         epochs, steps: finished epochs, trained batches.
@@ -124,7 +125,7 @@ class TrainingResult:
         """The result under wire names; what is not a finite number is null."""
         metrics = self.eval_metrics
         return {
-            "LossHistory": list(self.loss_history),
+            "LossHistory": [_finite(value) for value in self.loss_history],
             "FinalLoss": _finite(self.final_loss),
             "BestLoss": _finite(self.best_loss),
             "BestEpoch": self.best_epoch,

@@ -66,7 +66,8 @@ class Trainer:
 
     Raises: ConfigError, ShapeError, InputError for settings and data; TrainingError
         when the loss or a gradient is not finite (the weights stay as they were before
-        that batch); FormatError for a checkpoint that does not fit.
+        that batch); ConfigError from `run` when a layer was replaced; FormatError for
+        a checkpoint that does not fit.
     """
 
     def __init__(
@@ -115,14 +116,18 @@ class Trainer:
         """Train; yields an event after each batch, epoch and checkpoint.
 
         One `next` runs at most one batch (or one part of the validation data). The time
-        between two of them is not the training's.
+        between two of them is not the training's. A `stop` counts from the call on.
         """
+        self._stop = self.result.stopped = False
+        return self.go_on()
+
+    def go_on(self) -> Iterator[TrainingEvent]:
+        """As run, of a run that was interrupted: a `stop` in between counts."""
         for event in self._run():
             yield event
             self._mark = perf_counter()
 
     def _run(self) -> Iterator[TrainingEvent]:
-        self._stop = self.result.stopped = False
         self._mark = perf_counter()
         if self._device:
             if self._device.session is not self.net.session():  # it was released since
@@ -165,6 +170,7 @@ class Trainer:
         or, at the end of an epoch, ("epoch", validation inputs or None); "last" where
         that epoch is the last.
         """
+        self._check_layers()
         if self.epoch >= self.config.epochs:
             return "done", None
         if self.batch and self._checkpoint_due():
@@ -305,7 +311,8 @@ class Trainer:
         self.epoch += 1
         self.batch = 0
         self.loss_sum, self.loss_rows = 0.0, 0
-        if result.best_loss is None or average < result.best_loss:
+        known = isfinite(average)  # else lost with a device
+        if known and (result.best_loss is None or average < result.best_loss):
             result.best_loss, result.best_epoch = average, self.epoch
         result.final_loss, result.epochs = average, self.epoch
         if self.config.verbose:

@@ -130,6 +130,19 @@ def test_no_memory_left(adapter, monkeypatch):
     assert_close(net.forward_gpu(X)[0], net.forward_cpu(X)[0], "forward", "afterwards")
 
 
+def test_backward_follows_a_forward_pass_of_long_ago(adapter):
+    net = make()
+    net.forward_gpu(X[:1])
+    net.backward_gpu(T[:1])
+    net.forward_gpu(X[:1])
+    for rows in range(2, 12):  # each is a program of its own, and few are kept
+        config = {"batch_size": rows, "epochs": 1, "learning_rate": 1e-9}
+        net.train((X[:rows], T[:rows]), TrainingConfig(use_gpu=True, **config))
+    dx, _ = net.backward_gpu(T[:1])
+    net.forward_cpu(X[:1])
+    assert_close(dx, net.backward_cpu(T[:1])[0], "gradient", "long ago")
+
+
 # Lost ---------------------------------------------------------------------------------
 
 

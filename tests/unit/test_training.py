@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 import loom
-from loom import Dense, DeviceError, InputError, Network, ShapeError, TrainingError
+from loom import (
+    ConfigError,
+    Dense,
+    DeviceError,
+    InputError,
+    Network,
+    ShapeError,
+    TrainingError,
+)
 from loom.training import Trainer, TrainingConfig, train
 from loom.training import optimizers as optimizer_module
 
@@ -202,6 +210,39 @@ def test_a_stopped_trainer_goes_on_where_it_stood():
     assert not halves.result.stopped
     assert bits(whole.net) == bits(halves.net)
     assert whole.result.loss_history == halves.result.loss_history
+
+
+def test_a_stop_counts_from_the_call_of_run_on():
+    trainer = Trainer(net(), data(), TrainingConfig(epochs=5))
+    trainer.stop()  # of nothing
+    run = trainer.run()
+    trainer.stop()
+    assert [event.kind for event in run] == ["stopped"]
+    assert trainer.result.steps == 0
+    assert kinds(trainer)[-1] == "done"
+
+
+def test_layers_stay_while_they_are_trained():
+    network = net()
+    run = Trainer(network, data(), TrainingConfig(epochs=5, batch_size=3)).run()
+    next(run)
+    network.set_layer(0, 0, 1, Dense(4, 2, "sigmoid"))
+    with pytest.raises(ConfigError, match="was replaced during the training"):
+        next(run)
+    assert train(network, data(), TrainingConfig(epochs=1)).epochs == 1
+
+
+def test_an_epoch_whose_losses_are_lost_is_null_and_never_the_best(monkeypatch):
+    trainer = Trainer(net(), data(), TrainingConfig(epochs=3, batch_size=3))
+    mean = Trainer._mean
+    monkeypatch.setattr(
+        Trainer, "_mean", lambda self: mean(self) if self.epoch else float("nan")
+    )
+    kinds(trainer)
+    wire = trainer.result.to_wire()
+    json.dumps(wire, allow_nan=False)
+    assert wire["LossHistory"][0] is None
+    assert wire["BestLoss"] == min(wire["LossHistory"][1:])
 
 
 def test_verbose_prints_a_line_an_epoch(capsys):

@@ -188,7 +188,7 @@ TYPES = {
 }
 # A dataclass field's type hint holds the key -> TypeScript.
 FIELDS = {
-    "list[float": "number[]",
+    "list[float": "(number | null)[]",
     "list[dict": "Record<string, number | null>[]",
     "dict": "Record<string, number | null>",
     "DeviationMetrics": "DeviationMetrics",
@@ -239,9 +239,9 @@ def _fields(kind: type) -> str:
     """The fields of an event or result, under their wire names."""
     lines = []
     for row in dataclasses.fields(kind):
-        hint = str(getattr(row.type, "__name__", row.type))
+        hint = row.type.__name__ if isinstance(row.type, type) else str(row.type)
         word = next((to for of, to in FIELDS.items() if of in hint), "unknown")
-        if "None" in hint or "float" in hint:
+        if "None" in hint:
             word += " | null"
         lines.append(f"  {introspection.wire_name(row.name)}: {word};")
     return "\n".join(lines)

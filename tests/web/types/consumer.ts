@@ -20,6 +20,8 @@ const result: TrainingResult = await network.TrainAsync(
   { Epochs: 2, LearningRate: 0.1, LossType: "mse" },
   { onProgress: (event: TrainingEvent) => console.log(event.Epoch, event.Loss) },
 );
+const losses: number[] = result.LossHistory.filter((loss) => loss !== null);
+const steps: number = result.AvgThroughput * result.Epochs + losses.length;
 const [onGPU]: [Float32Array, number] = await network.ForwardGPU(new Float32Array(64));
 const array = await network.ToGPU(new Float32Array(64));
 const [fromArray]: [Float32Array, number] = await network.ForwardGPU(array);
@@ -47,4 +49,5 @@ await network.TrainAsync([], { Epoch: 2 });
 // @ts-expect-error: a promise in a worker
 const now: string = remote.TotalLayers();
 
-export const all = [onGPU, fromArray, bytes, gpuText, text, total, first, result, typed, json, again, now, LoomError];
+export const numbers = [steps, bytes, total, first, again];
+export const all = [onGPU, fromArray, gpuText, text, result, typed, json, now, LoomError];
