@@ -4,7 +4,7 @@
                     that help() shows to nobody: those of private names, of modules
                     whose package shows what is in them, and of all INTERNAL lists
     loom/assets/*   the shaders, the page and the C sources as one file a kind, without
-                    the lines that are comments
+                    the lines that are comments; the page's also without indentation
     *.whl           deflated once more, by libdeflate at its best, which is 2% smaller
 
 Every line keeps its number, so a traceback or a compiler's message of an installed Loom
@@ -39,7 +39,9 @@ KEPT = (
     *("loom/fabric/gpus.py", "loom/fabric/playing.py", "loom/fabric/page.py"),
     *("loom/gpu/calls.py", "loom/gpu/detector.py"),
 )
-_LINES = re.compile(r"^[ \t]*//(?!:).*$", re.MULTILINE)
+# A line's end is taken for a comment where it can be no part of a text.
+_LINES = re.compile(r"^[ \t]*//(?!:).*$|[ \t]+// [^'\"`\n]*$", re.MULTILINE)
+_INDENT = re.compile(r"^[ \t]+", re.MULTILINE)
 _WGSL = re.compile(r"^[ \t]+|[ \t]*//(?!:).*$", re.MULTILINE)  # it has no strings
 _BLOCKS = re.compile(r"^[ \t]*/\*.*?\*/[ \t]*$", re.MULTILINE | re.DOTALL)
 # Others have none, or theirs are for who reads the file: loom.h's.
@@ -99,7 +101,8 @@ def deflate(path: Path) -> None:
 
 
 def without_comments(name: str, text: str) -> str:
-    """A text of loom.assets with empty lines where there are comments alone.
+    """A text of loom.assets with empty lines where there are comments alone, and
+    without what else nobody reads there.
 
     `//: ...` is an instruction of loom.gpu.expand, no comment.
     """
@@ -108,7 +111,13 @@ def without_comments(name: str, text: str) -> str:
     if name.endswith(".wgsl"):
         return _WGSL.sub("", text)
     text = _BLOCKS.sub(lambda match: "\n" * match[0].count("\n"), text)
-    return text if name.endswith(".css") else _LINES.sub("", text)
+    if name.endswith((".c", ".h")):
+        return _LINES.sub("", text)
+    if name.endswith((".js", ".mjs")):
+        text = _LINES.sub("", text)
+        if any(line.count("`") % 2 for line in text.splitlines()):
+            return text  # a text of several lines, whose spaces count
+    return _INDENT.sub("", text)
 
 
 def smaller(name: str, source: str) -> str:
