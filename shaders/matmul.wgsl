@@ -4,7 +4,7 @@
 //
 // Entry `tiled` does it, or with SPLIT writes part[s] = a[:, K_s] @ b[K_s, :], whose
 // sum, in order, `combine` then takes for a @ b. Entry `rows` is for few rows of a,
-// entry `alone`, of a text of its own, for processors that play a GPU.
+// entries `alone` and `small`, of texts of their own, for processors that play a GPU.
 //
 // Shapes:    a (M, K), or (K, M) with TA; b (K, N), or (N, K) with TB; y (M, N);
 //            bias (N,) with BIAS; saved (M, N) with SLOPE != NONE; before (M, N) = v
@@ -13,14 +13,17 @@
 // Grid:      tiled (ceil(N / BN) * ceil(M / BM), 1, outer * inner * splits), spread
 //            over x and y; rows (ceil(M / RM) * ceil(N / RN), 1, outer * inner);
 //            alone: a thread for TM x 4 values, 8 a workgroup, z outer * inner;
+//            small: the same, or with VEC_B unset TM x 1 values;
 //            combine: a thread for four values of a row
 // Overrides: those of the tile; VEC_A and VEC_B read a and b in fours (strides and starts
 //            multiples of 4, and K, or zeros behind what lies along k); VEC_Y the other
 //            arrays (N, strides and starts); RM and RN the rows and columns of y of a
 //            workgroup of `rows`, RM 1 or a multiple of 4, RN 8, 16 or 32; ALONE for
-//            entry `alone`, WHOLE where its K is a multiple of 4, TM 1 or a multiple of 4,
-//            TEAM 4 where quads share what they read of a, else 1; WIDE: y is f32 whatever
-//            is stored; ACTIVATION, SLOPE: rows of the table.
+//            entries `alone` and `small`, TM 1 or a multiple of 4, TEAM 4 where quads
+//            share what they read of a, else 1; WHOLE where K of `alone` is a multiple of
+//            4; SMALL for entry `small`, without VEC_A and with VEC_B and VEC_Y or
+//            neither, BATCH unless outer, inner and the starts say nothing; WIDE: y is f32
+//            whatever is stored; ACTIVATION, SLOPE: rows of the table.
 //
 // Edge tiles read the last row or column again instead of guarding: what that gives is
 // not stored. Only k is guarded, with zeros.
@@ -37,6 +40,8 @@ override VEC_B: bool = false;
 override VEC_Y: bool = false;
 override SPLIT: bool = false;
 override ALONE: bool = false;
+override SMALL: bool = false;
+override BATCH: bool = false;
 override WHOLE: bool = false;
 override TEAM: u32 = 1u;
 override BIAS: bool = false;
@@ -54,6 +59,11 @@ const BLOCK: u32 = min(RM, 4u);
 const FOURS: u32 = RN / 4u;
 const SLICES: u32 = 256u / FOURS;
 const ADDERS: u32 = min(SLICES / 4u, 16u);
+//: if SMALL
+const COLUMNS: u32 = 1u;
+//: else
+const COLUMNS: u32 = 4u;
+//: end
 
 //: if WIDE || SPLIT
 alias Out = f32;
@@ -324,8 +334,11 @@ fn rows(
 }
 
 //: end
-//: if ALONE
+//: if ALONE && !SMALL
 //: include matmul_alone
+//: end
+//: if SMALL
+//: include matmul_small
 //: end
 
 fn finish(v: f32, s: f32) -> f32 {
@@ -365,7 +378,7 @@ fn write(at: u32, n: u32, product: vec4f) {
     //: end
     //: else
     //: unroll
-    for (var c = 0u; c < 4u; c++) {
+    for (var c = 0u; c < COLUMNS; c++) {
         if (n + c < p.n) {
             //: if SPLIT
             y[at + c] = product[c];

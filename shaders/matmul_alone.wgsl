@@ -149,15 +149,18 @@ fn alone(
     }
     //: end
 
+    var at = base_y + m0 * p.ldy + column;
+    //: if TM == 1u
+    write(at, column, sum[0]);
+    //: else
     // In a loop, for a compiler that takes its time over the epilogue.
-    var sums: array<vec4f, TM>;
-    //: unroll
-    for (var r = 0u; r < TM; r++) {
-        sums[r] = sum[r];
-    }
-    if (column < p.n) {
-        for (var m = m0; m < min(m0 + TM, p.m); m++) {
-            write(base_y + m * p.ldy + n0, n0, sums[m - m0]);
+    for (var m = m0; m < min(m0 + TM, p.m); m++) {
+        write(at, column, sum[0]);
+        at += p.ldy;
+        //: unroll
+        for (var r = 1u; r < TM; r++) {
+            sum[r - 1u] = sum[r];
         }
     }
+    //: end
 }

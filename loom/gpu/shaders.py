@@ -2,9 +2,9 @@
 
 A line `//: include NAME` stands for shaders/NAME.wgsl, once a text; `activation` is
 made from the table of activations instead: in an expanded text of the rows that its
-overrides ACTIVATION and SLOPE name, since some compilers take their time over the
-others. The prelude says what `stored` is: the type of activations and weights in
-memory. Arithmetic is always float32.
+overrides ACTIVATION and SLOPE name, and always without what is not called, since some
+compilers take their time over the rest. The prelude says what `stored` is: the type of
+activations and weights in memory. Arithmetic is always float32.
 """
 
 import re
@@ -48,12 +48,14 @@ def _source(name: str, overrides: tuple, stored: str) -> str:
         if other in seen:
             return ""
         seen.add(other)
-        text = activation_text(codes) if other == "activation" else raw(other)
+        text = "" if other == "activation" else raw(other)
         return _INCLUDE.sub(included, text)
 
     text = _INCLUDE.sub(included, raw(name))
     if expanded(name):
         text = expand.expand(text, dict(overrides))
+    if "activation" in seen:
+        text = _called(activation_text(codes), text) + text
     return STORED[stored] + "alias stored4 = vec4<stored>;\n" + text
 
 
@@ -93,3 +95,13 @@ fn slope(code: u32, v: f32, y: f32) -> f32 {{
   }}
 }}
 """
+
+
+def _called(functions: str, text: str) -> str:
+    """Those that a text calls, or that these call in turn; callers stand last."""
+    out = ""
+    for function in reversed(("\n" + functions).split("\nfn ")[1:]):
+        call = function[: function.index("(") + 1]
+        if call in text or call in out:
+            out = f"fn {function}\n{out}"
+    return out

@@ -85,8 +85,10 @@ def test_what_is_chosen(device, kind, size, transposed):
 
 @pytest.mark.parametrize("large", [0, 2**30], ids=["16 rows", "8 rows"])
 @pytest.mark.parametrize("transposed", ["nn", "tn", "nt", "tt"])
-@pytest.mark.parametrize("size", [(68, 36, 10), (13, 7, 33)], ids=str)
-def test_more_rows_a_thread(device, monkeypatch, large, transposed, size):
+@pytest.mark.parametrize(
+    "size", [(1, 12, 8), (3, 5, 7), (68, 36, 10), (13, 7, 33)], ids=str
+)
+def test_more_work(device, monkeypatch, large, transposed, size):
     """What a processor takes for more work than a test has."""
     monkeypatch.setattr(products, "SMALL", 0)
     monkeypatch.setattr(products, "LARGE", large)

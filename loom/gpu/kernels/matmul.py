@@ -1,9 +1,10 @@
 """Matrix products: which kernel of shaders/matmul.wgsl, which tile, how many splits.
 
 A product of few rows goes to `rows`, all others to `tiled` in a tile of tiles.py; where
-a processor plays the GPU, all go to `alone`. Where the tiles of a long sum are too few
-for the device, they split along k and `combine` adds the parts, always in the same
-order.
+a processor plays the GPU, all go to `alone`, or to `small`, which compiles in a third
+of the time and takes more of it for each multiply-add. Where the tiles of a long sum
+are too few for the device, they split along k and `combine` adds the parts, always in
+the same order.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from loom.gpu.kernels.tiles import PROCESSORS, Tile, choose, round_up
 from loom.gpu.program import Tensor
 
 LINEAR, NONE = 5, 255
-# Multiply-adds that take less time than to compile a text of more rows a thread.
+# Multiply-adds from which `alone`, and more rows a thread, are worth their compilation.
 SMALL, LARGE = 2**20, 2**27
 PADDED_FROM = 2**29  # multiply-adds that are worth padding ragged matrices
 
@@ -230,12 +231,22 @@ def product(
     tail = {"bias": epilogue.bias, "saved": epilogue.saved}
     if alone:
         work = m * n * k * outer * inner
-        rows = 4 if m <= 4 or work < SMALL else 8 if m <= 8 or work < LARGE else 16
+        entry, width = ("small", 1) if work < SMALL else ("alone", 4)
+        rows = 4 if m <= 4 else 8 if m <= 8 or work < LARGE else 16
         rows = 1 if m == 1 and not transpose_a else rows
         team = 4 if rows > 1 and b.limits.subgroups else 1
-        groups = -(-m // rows) * -(-n // (4 * team)) * team
-        entry, overrides = "alone", {"ALONE": True, "TM": rows, "TEAM": team}
-        overrides |= {"WHOLE": True} if k % 4 == 0 else {}
+        overrides = {"ALONE": True, "TM": rows, "TEAM": team}
+        if entry == "small":
+            if vec_b and not transpose_b and "VEC_Y" in kind:
+                width = 4
+            names = ("TA", "TB", "VEC_B", "VEC_Y") if width == 4 else ("TA", "TB")
+            kind = {name: True for name in names if name in kind}
+            begun = any(operand.start for operand in (a, w, y))
+            overrides |= {"SMALL": True}
+            overrides |= {"BATCH": True} if begun or batch != (1, 1) else {}
+        elif k % 4 == 0:
+            overrides |= {"WHOLE": True}
+        groups = -(-m // rows) * -(-n // (width * team)) * team
         features = ("subgroups",) if team > 1 else ()
     elif few is not None:
         rows, columns = few
