@@ -78,8 +78,15 @@ class Bench:
     torch: Any
     rounds: int
 
-    def turns(self, contenders: dict[str, Callable[[], float]]) -> dict:
-        """Microseconds of each contender (a call that gives them), by turns."""
+    def turns(
+        self,
+        contenders: dict[str, Callable[[], float]],
+        before: Callable[[], None] = lambda: None,
+    ) -> dict:
+        """Microseconds of each contender (a call that gives them), by turns.
+
+        `before()` is called before each of them.
+        """
         names = list(contenders)
         for name in names:
             contenders[name]()
@@ -87,6 +94,7 @@ class Bench:
         for turn in range(self.rounds):
             for place in range(len(names)):
                 name = names[(turn + place) % len(names)]
+                before()
                 rounds[name].append(contenders[name]())
         return {name: np.array(values) for name, values in rounds.items()}
 
@@ -107,10 +115,15 @@ class Bench:
         return measured
 
 
-def wall(run: Callable[[], Any], count: int = 1) -> Callable[[], float]:
-    """A call that gives the wall clock's microseconds of `run`."""
+def wall(run: Callable[[], Any], count: int = 1, first: int = 0) -> Callable[[], float]:
+    """A call that gives the wall clock's microseconds of `run`.
+
+    The mean of `count` calls in a row, after `first` that are not counted.
+    """
 
     def measured() -> float:
+        for _ in range(first):
+            run()
         start = perf_counter()
         for _ in range(count):
             run()

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 import loom
+from bench.gpu_trip import Trip
 from loom.gpu.builder import Builder
-from loom.gpu.kernels import move
+from loom.gpu.kernels import matmul, move
 from loom.gpu.lower import lower
 from loom.training import TrainingConfig
 
 TOLERANCE = 1e-4  # of the greatest value, GPU beside CPU
+CALLS = 50, 10  # of a small batch in a row; those before, while the host wakes up
 
 
 @dataclass(frozen=True)
@@ -234,7 +236,11 @@ def device_lines(limits) -> list[Network]:
 
 @dataclass(frozen=True)
 class SmallBatch:
-    """The MLP's forward pass beside an empty round trip: submit, and read 40 bytes."""
+    """The MLP's forward pass beside two empty round trips: submit, and read 40 bytes.
+
+    `empty` goes by Loom's own means (recorded ahead, memory that is shared), `plain`
+    the ordinary way (gpu_trip). The better one is the bar.
+    """
 
     rows: int
 
@@ -244,18 +250,22 @@ class SmallBatch:
         return f"MLP 784-392-10, batch {self.rows}, forward"
 
     def measure(self, bench):
-        """Write, run and read, by turns with the empty round trip and PyTorch."""
+        """Write, run and read, by turns with the empty round trips and PyTorch."""
         from bench.gpu import Measured, wall
 
         net = _mlp_net()
         x = np.random.default_rng(1).standard_normal((self.rows, 784), np.float32)
         net.init_gpu()
         b = Builder(limits=bench.device.limits)
-        b.output("y", move.copy(b, b.input("x", (self.rows, 10))))
+        b.output("y", move.copy(b, b.input("x", (1, 10))))
         empty = bench.device.load(b.finish())
+        plain = Trip(bench.device.raw)
+        if not np.array_equal(plain(), np.arange(10)):
+            sys.exit(f"{self.name}: the plain round trip brings something else")
         contenders = {
-            "loom": wall(lambda: net.forward_gpu(x), 20),
-            "empty": wall(lambda: empty.run(("forward",), ("y",)), 20),
+            "loom": wall(lambda: net.forward_gpu(x), *CALLS),
+            "empty": wall(lambda: empty.run(("forward",), ("y",)), *CALLS),
+            "plain": wall(plain, *CALLS),
         }
         if bench.torch is not None:
             torch = bench.torch
@@ -265,13 +275,33 @@ class SmallBatch:
                 with torch.no_grad():
                     return model(source.cuda()).cpu()
 
-            contenders["torch"] = wall(eager, 20)
-        rounds = bench.turns(contenders)
+            contenders["torch"] = wall(eager, *CALLS)
+        rounds = bench.turns(contenders, awake(bench.device))
         empty.close()
         net.release_gpu()
         # The best round trip is the bar: what disturbs it would hide our own time.
-        rounds["empty"] = np.full(bench.rounds, rounds["empty"].min())
-        return Measured(self.name, rounds, {"empty": 1.3})
+        for name in ("empty", "plain"):
+            rounds[name] = np.full(bench.rounds, rounds[name].min())
+        best = min(("empty", "plain"), key=lambda name: rounds[name][0])
+        return Measured(self.name, rounds, {best: 1.3})
+
+
+def awake(device) -> Callable[[], None]:
+    """A call that brings the clocks up, which sink where all work is small."""
+    size = 64 if device.limits.software else 2048
+    b = Builder(limits=device.limits)
+    x = y = b.input("x", (size, size))
+    for _ in range(4):
+        y = matmul.matmul(b, y, x)
+    b.output("y", y)
+    program = device.load(b.finish())
+
+    def work() -> None:
+        for _ in range(1 if device.limits.software else 8):
+            program.run(("forward",))
+        device.finish()
+
+    return work
 
 
 @dataclass(frozen=True)
@@ -297,7 +327,7 @@ class Step:
         contenders = {"loom": lambda: run() / self.steps}
         if bench.torch is not None:
             contenders["torch"] = wall(self._torch(bench.torch, x, t), self.steps)
-        rounds = bench.turns(contenders)
+        rounds = bench.turns(contenders, awake(bench.device))
         net.release_gpu()
         return Measured(self.name, rounds, {"torch": 1.0})
 

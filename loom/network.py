@@ -6,7 +6,7 @@ wire name (`forward_cpu` is ForwardCPU); `@python_only` keeps one to Python.
 """
 
 from collections.abc import Callable, Iterable
-from math import isfinite, prod
+from math import prod
 from numbers import Real
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from loom.errors import ConfigError, DeviceError, InputError, ShapeError
 from loom.gpu.array import GPUArray
 from loom.grid import Grid, integer, python_only
 from loom.layers import Run
-from loom.layers.base import LIMIT, Shape, as_floats, batch_text
+from loom.layers.base import LIMIT, Shape, all_finite, as_floats, batch_text
 
 if TYPE_CHECKING:
     from loom.evaluation import DeviationMetrics
@@ -208,11 +208,16 @@ class Network(Grid, AsyncMethods):
 
         Weights changed in Python since are sent first.
         """
-        x = self._samples(inputs, "forward_gpu", finite=False)
-        session = self._session_at_once()
         start = perf_counter_ns()
-        # Whether x is finite is looked at while the GPU computes.
-        y = session.forward(x, lambda: self._check_finite(x, "forward_gpu"))
+        y = None if self._gpu is None else self._gpu.again(inputs)
+        if y is None:
+            x = self._samples(inputs, "forward_gpu", finite=False)
+            session = self._session_at_once()
+            start = perf_counter_ns()
+            # Whether x is finite is looked at while the GPU computes.
+            y = session.forward(x, lambda: self._check_finite(x, "forward_gpu"))
+        else:
+            self._flat = False
         elapsed = perf_counter_ns() - start
         return (y.reshape(-1) if self._flat else y), elapsed
 
@@ -424,11 +429,8 @@ class Network(Grid, AsyncMethods):
     def _check_finite(self, array: Array, where: str) -> None:
         if isinstance(array, GPUArray):  # to_gpu did
             return
-        flat = array.reshape(-1)
-        # One pass without a temporary; an overflow is looked at again.
-        with np.errstate(over="ignore", invalid="ignore"):
-            square = np.dot(flat, flat)
-        if not isfinite(square) and not np.isfinite(flat).all():
+        if not all_finite(array):
+            flat = array.reshape(-1)
             at = int(np.flatnonzero(~np.isfinite(flat))[0])
             place = tuple(int(i) for i in np.unravel_index(at, array.shape))
             raise InputError(
@@ -443,6 +445,9 @@ class Network(Grid, AsyncMethods):
         if self._plan is None:
             self._prepare()
         x = self._array(inputs, where, finite)
+        if x.shape[1:] == self.input_shape and len(x):
+            self._flat = False
+            return x
         size = self.input_size
         self._flat = x.ndim == 1
         if x.ndim == 1:

@@ -5,43 +5,43 @@ and an error check each; here the whole encoding is checked once. Pinned to wgpu
 """
 
 from itertools import count
+from math import prod
 from time import perf_counter
-from weakref import WeakValueDictionary
 
 import numpy as np
 import wgpu
 from wgpu.backends.wgpu_native import ffi, lib
 from wgpu.backends.wgpu_native._api import error_handler
-from wgpu.backends.wgpu_native._helpers import ErrorSlot
 
 SPIN = 0.0005  # seconds of asking again and again before waiting in the driver
 _NULL = ffi.NULL
 _ids = count(1)
-_waiting: WeakValueDictionary = WeakValueDictionary()  # Mapped by number
+_ended: dict = {}  # how the last request for each Mapped ended; None: not yet
 
 
 class Checked:
     """Calls inside `with Checked(what):` raise wgpu.GPUError for what went wrong."""
 
+    # As error_handler.capture and release, in fewer steps: it is an ErrorSlot itself.
+    __slots__ = ("_stack", "message", "name", "type")
+
     def __init__(self, what: str):
-        self.what = what
+        self.name, self.message = what, None
 
     def __enter__(self):
-        # As error_handler.capture and release, in fewer steps.
-        self._slot = ErrorSlot(self.what)
         self._stack = error_handler._get_proxy_stack()
-        self._stack.append(self._slot)
+        self._stack.append(self)
         return self
 
     def __exit__(self, kind, value, trace):
         self._stack.pop()
-        if kind is None:
+        if self.message is not None and kind is None:
             self.so_far()
 
     def so_far(self) -> None:
         """Raise now for what went wrong until here."""
-        if self._slot.message is not None:
-            raise wgpu.GPUError(f"{self.what}: {self._slot.message}")
+        if self.message is not None:
+            raise wgpu.GPUError(f"{self.name}: {self.message}")
 
 
 def shader_module(device, text: str, label: str, checked: bool):
@@ -80,23 +80,24 @@ def encode(run, commands) -> None:
         dispatch(run, x, y, z)
 
 
-def record(device, commands, copies):
+def record(device, commands, copies, checked: Checked):
     """Commands in one pass, then copies (source, at, target, at, bytes), recorded.
 
     The result is for one submission; dropped, it is freed.
     """
-    with Checked("record"):
-        encoder = lib.wgpuDeviceCreateCommandEncoder(device._internal, _NULL)
-        if commands:
-            run = lib.wgpuCommandEncoderBeginComputePass(encoder, _NULL)
-            encode(run, commands)
-            lib.wgpuComputePassEncoderEnd(run)
-            lib.wgpuComputePassEncoderRelease(run)
-        for copy in copies:
-            lib.wgpuCommandEncoderCopyBufferToBuffer(encoder, *copy)
-        recorded = lib.wgpuCommandEncoderFinish(encoder, _NULL)
-        lib.wgpuCommandEncoderRelease(encoder)
-    return ffi.gc(recorded, lib.wgpuCommandBufferRelease)
+    encoder = lib.wgpuDeviceCreateCommandEncoder(device._internal, _NULL)
+    if commands:
+        run = lib.wgpuCommandEncoderBeginComputePass(encoder, _NULL)
+        encode(run, commands)
+        lib.wgpuComputePassEncoderEnd(run)
+        lib.wgpuComputePassEncoderRelease(run)
+    for copy in copies:
+        lib.wgpuCommandEncoderCopyBufferToBuffer(encoder, *copy)
+    recorded = lib.wgpuCommandEncoderFinish(encoder, _NULL)
+    lib.wgpuCommandEncoderRelease(encoder)
+    recorded = ffi.gc(recorded, lib.wgpuCommandBufferRelease)
+    checked.so_far()
+    return recorded
 
 
 def ask(device, buffer, checked: Checked) -> None:
@@ -127,76 +128,88 @@ def write(device, buffer, offset: int, data) -> None:
 
 
 class Mapped:
-    """Bytes of a buffer that the host uses in place, by turns with the device.
+    """Arrays in a buffer that the host uses in place, by turns with the device.
 
     Its methods belong inside of a Checked.
 
     Attributes:
         buffer: wgpu's.
         asked: it is the host's or will be; no submission may use it before `leave`.
+
+    `places` are (byte, dtype, shape) of the arrays in it.
     """
 
-    def __init__(self, device, buffer, nbytes: int, write: bool = False):
+    def __init__(self, device, buffer, places, write: bool = False):
         self.buffer, self.asked = buffer, False
-        self._device, self._nbytes = device._internal, nbytes
+        self._device, self._raw = device._internal, buffer._internal
+        self._nbytes, self._places = buffer.size, tuple(places)
         self._mode = lib.WGPUMapMode_Write if write else lib.WGPUMapMode_Read
-        self._view: np.ndarray | None = None
-        self._status: int | None = None  # how the request ended
-        number = next(_ids)
-        _waiting[number] = self
+        self._arrays: tuple[np.ndarray, ...] = ()
+        self._start = _NULL  # where it lay in the host's memory
+        self._taken = False
+        self._key = ffi.cast("void *", next(_ids))
+        _ended[self._key] = None
         self._info = ffi.new("WGPUBufferMapCallbackInfo *")
         self._info.mode = lib.WGPUCallbackMode_AllowProcessEvents
         self._info.callback = _on_mapped
-        self._info.userdata1 = ffi.cast("void *", number)
+        self._info.userdata1 = self._key
+
+    def __del__(self):
+        _ended.pop(self._key, None)
 
     def ask(self) -> None:
         """Want it, as soon as all that was submitted with it is done."""
         # First: whoever interrupts us here must not leave it to a submission.
         self.asked = True
-        self._status = None
-        lib.wgpuBufferMapAsync(
-            self.buffer._internal, self._mode, 0, self._nbytes, self._info[0]
-        )
+        _ended[self._key] = None
+        lib.wgpuBufferMapAsync(self._raw, self._mode, 0, self._nbytes, self._info[0])
 
     def look(self) -> None:
         """Take it if it is ready."""
-        lib.wgpuDevicePoll(self._device, False, _NULL)
-        if self._status is not None:
-            self._take()
+        if not self._taken:
+            lib.wgpuDevicePoll(self._device, 0, _NULL)
+            if _ended[self._key] is not None:
+                self._take()
 
-    def view(self, spin: bool) -> np.ndarray:
-        """Its bytes (uint8) until `leave`; waits for them."""
-        if self._view is None:
+    def arrays(self, spin: bool) -> tuple[np.ndarray, ...]:
+        """Its arrays, to be used until `leave`; waits for them."""
+        if not self._taken:
             if not self.asked:
                 self.ask()
-            self._wait(spin)
+            if _ended[self._key] is None:
+                self._wait(spin)
             self._take()
-        return self._view
+        return self._arrays
 
     def leave(self) -> None:
         """Let the device have it."""
         if self.asked:
-            self._view = None
-            lib.wgpuBufferUnmap(self.buffer._internal)
+            self._taken = False
+            lib.wgpuBufferUnmap(self._raw)
             self.asked = False
 
     def _wait(self, spin: bool) -> None:
-        poll, device = lib.wgpuDevicePoll, self._device
+        poll, device, key = lib.wgpuDevicePoll, self._device, self._key
         end = perf_counter() + SPIN * spin
-        while self._status is None and perf_counter() < end:
-            poll(device, False, _NULL)
-        if self._status is None:
-            poll(device, True, _NULL)
+        while _ended[key] is None and perf_counter() < end:
+            poll(device, 0, _NULL)
+        if _ended[key] is None:
+            poll(device, 1, _NULL)
 
     def _take(self) -> None:
-        if self._status != lib.WGPUMapAsyncStatus_Success:
+        if _ended[self._key] != lib.WGPUMapAsyncStatus_Success:
             raise wgpu.GPUError("the buffer could not be mapped")
-        data = lib.wgpuBufferGetMappedRange(self.buffer._internal, 0, self._nbytes)
-        self._view = np.frombuffer(ffi.buffer(data, self._nbytes), np.uint8)
+        start = lib.wgpuBufferGetMappedRange(self._raw, 0, self._nbytes)
+        if start != self._start:  # it mostly lies where it lay before
+            self._start, whole = start, ffi.buffer(start, self._nbytes)
+            self._arrays = tuple(
+                np.frombuffer(whole, dtype, prod(shape), at).reshape(shape)
+                for at, dtype, shape in self._places
+            )
+        self._taken = True
 
 
 @ffi.callback("void(WGPUMapAsyncStatus, WGPUStringView, void *, void *)")
 def _on_mapped(status, message, userdata1, userdata2):
-    mapped = _waiting.get(int(ffi.cast("intptr_t", userdata1)))
-    if mapped is not None:
-        mapped._status = status
+    if userdata1 in _ended:  # pointers are equal where their addresses are
+        _ended[userdata1] = status

@@ -1,12 +1,4 @@
-"""A program on a device: its buffers, bind groups and recordings. It knows no layer.
-
-What makes a small run fast, beside its kernels:
-
-- What is submitted was recorded while the device computed the run before.
-- Where shaders can use memory that the host maps, a small input is written where it is
-  read, and a small output read where it was written: nothing is copied. The input has
-  two such buffers, by turns: while the device reads one, the host gets the other back.
-"""
+"""A program on a device: its buffers, bind groups and runs. It knows no layer."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -17,7 +9,8 @@ import wgpu
 from loom.errors import DeviceError
 from loom.gpu import calls
 from loom.gpu.array import GPUArray
-from loom.gpu.program import PERSISTENT, Program, Tensor
+from loom.gpu.program import PERSISTENT, Program
+from loom.gpu.run import Inlet, Outlet, Run, hand_over
 from loom.gpu.store import Store
 
 DTYPES = {"f32": np.float32, "f16": np.float16, "u32": np.uint32}
@@ -26,45 +19,6 @@ _USAGE = wgpu.BufferUsage
 STORAGE = _USAGE.STORAGE | _USAGE.COPY_DST | _USAGE.COPY_SRC
 STAGING = _USAGE.MAP_READ | _USAGE.COPY_DST
 _UNIFORM = _USAGE.UNIFORM | _USAGE.COPY_DST
-
-
-class Inlet:
-    """A program's only input, in two buffers that host and device share by turns."""
-
-    def __init__(self, sides: list[calls.Mapped]):
-        self.sides, self.now, self.new = sides, 0, False
-
-    @property
-    def side(self) -> calls.Mapped:
-        """The one that was written last."""
-        return self.sides[self.now]
-
-    def write(self, data: np.ndarray) -> None:
-        """Set it."""
-        if not self.side.asked:  # the device may still read it
-            self.now = 1 - self.now
-        self.side.view(spin=True)[: data.nbytes] = data.view(np.uint8)
-        self.new = True
-
-    def turn(self) -> int:
-        """The side that the next run has, if it is as this one; on its way to the host.
-
-        A run whose input was written is followed by one whose input will be.
-        """
-        if not self.new:
-            return self.now
-        self.new = False
-        other = self.sides[1 - self.now]
-        if not other.asked:
-            other.ask()
-        return 1 - self.now
-
-
-class Outlet:
-    """Outputs that are read together: (place, tensor) of each in a mapped buffer."""
-
-    def __init__(self, mapped: calls.Mapped, copies: list[tuple], places: list[tuple]):
-        self.mapped, self.copies, self.places = mapped, copies, places
 
 
 class Executable:
@@ -77,9 +31,8 @@ class Executable:
         self._inlet: Inlet | None = None
         self._direct: dict[str, calls.Mapped] = {}
         self._groups: dict[tuple, object] = {}
+        self._runs: dict[tuple, Run] = {}  # by parts and reads
         self._outlets: dict[tuple[str, ...], Outlet] = {}
-        self._recorded: dict[tuple, object] = {}
-        self._known: set[tuple] = set()
         device.compile(program.pipelines)
         try:
             self._place()
@@ -108,13 +61,15 @@ class Executable:
         for name, t in program.outputs.items():
             if t.buffer.name in shared:
                 made = self._buffers[t.buffer.name]
-                self._direct[name] = calls.Mapped(device.raw, made, made.size)
+                places = [(t.start, DTYPES[t.dtype], t.shape)]
+                self._direct[name] = calls.Mapped(device.raw, made, places)
         for t in program.inputs.values():
             if t.buffer.name in shared:
                 first = self._buffers[t.buffer.name]
                 second = self._new(first.size, first.usage, t.buffer.name)
+                places = [(t.start, DTYPES[t.dtype], t.shape)]
                 sides = [
-                    calls.Mapped(device.raw, made, made.size, write=True)
+                    calls.Mapped(device.raw, made, places, write=True)
                     for made in (first, second)
                 ]
                 self._buffers[t.buffer.name] = second
@@ -196,9 +151,11 @@ class Executable:
         if t.dtype == "f16":
             with np.errstate(over="ignore"):  # too large for a half: infinite
                 values = np.asarray(values, np.float16)
-        array = np.ascontiguousarray(values, DTYPES[t.dtype]).reshape(-1)
-        if array.size != t.size:
-            raise ValueError(f"input {name}: {values.shape} for {t.shape}")
+        array = np.ascontiguousarray(values, DTYPES[t.dtype])
+        if array.shape != t.shape:
+            if array.size != t.size:
+                raise ValueError(f"input {name}: {values.shape} for {t.shape}")
+            array = array.reshape(t.shape)
         if self._inlet is None:
             self.device.write(self._buffers[t.buffer.name], t.start, array)
         else:
@@ -221,24 +178,15 @@ class Executable:
 
     def _copy(self, name: str, source, checked: calls.Checked) -> None:
         t, target = self.program.inputs[name], self._input(name, checked)
-        self.device.copy(source, 0, target, t.start, -(-t.nbytes // 4) * 4)
+        size = -(-t.nbytes // 4) * 4
+        self.device.copy(source, 0, target, t.start, size, checked)
 
     def _input(self, name: str, checked: calls.Checked):
         """The buffer of an input, as the device has it."""
-        side = self._hand_over(checked)
+        side = hand_over(self.device, self._inlet, checked)
         if self._inlet is not None:
             return self._inlet.sides[side].buffer
         return self._buffers[self.program.inputs[name].buffer.name]
-
-    def _hand_over(self, checked: calls.Checked) -> int:
-        """Let the device have the input; which side of it. Raises for a lost one."""
-        inlet = self._inlet
-        if inlet is None or not inlet.side.asked:
-            self.device.ask(checked)
-            return 0 if inlet is None else inlet.now
-        inlet.side.leave()
-        checked.so_far()
-        return inlet.now
 
     # Runs --------------------------------------------------------------------------
 
@@ -259,48 +207,30 @@ class Executable:
     def _run(
         self, parts: tuple, reads: tuple, meanwhile: Callable | None, inputs: dict
     ) -> list:
-        device = self.device
-        outlet = self._outlet(reads) if reads else None
+        run = self._runs.get((parts, reads)) or self._new_run(parts, reads)
         with calls.Checked("run") as checked:
             for name, values in inputs.items():
                 self._write(name, values, checked)
-            side = self._hand_over(checked)
-            if outlet is not None:
-                outlet.mapped.leave()  # where a run was interrupted
-            if outlet is None or parts or outlet.copies:
-                recorded = self._recorded.pop((parts, reads, side), None)
-                if recorded is None:
-                    recorded = self._record(parts, reads, side)
-                device.submit(recorded)
-            if outlet is None:
-                self._prepare(parts, reads)
-                return []
-            try:
-                outlet.mapped.ask()
-                self._prepare(parts, reads)
-                if meanwhile is not None:
-                    meanwhile()
-                data = device.fetch(outlet.mapped)
-                return [_array(data, at, t) for at, t in outlet.places]
-            finally:
-                outlet.mapped.leave()
+            return run(checked, meanwhile)
 
-    def _record(self, parts: tuple, reads: tuple, side: int):
+    def _new_run(self, parts: tuple, reads: tuple) -> Run:
+        outlet = self._outlet(reads) if reads else None
+        rows = [self._rows(parts, side) for side in range(len(self._commands))]
+        self._runs[parts, reads] = Run(self.device, rows, self._inlet, outlet)
+        return self._runs[parts, reads]
+
+    def repeatable(self, parts: tuple, read: str, shape: tuple) -> Run | None:
+        """The run of these parts that reads one output, if an input of that shape, and
+        of float32, can be given to its `again`."""
+        if self._inlet is None or read not in self._direct:
+            return None
+        (x,), y = self.program.inputs.values(), self.program.outputs[read]
+        fits = x.shape == shape and x.dtype == y.dtype == "f32"
+        return self._runs[parts, (read,)] if fits else None
+
+    def _rows(self, parts: Iterable[str], side: int) -> list[tuple]:
         commands = self._commands[side]
-        rows = [row for part in parts for row in commands.get(part, ())]
-        copies = self._outlet(reads).copies if reads else ()
-        return calls.record(self.device.raw, rows, copies)
-
-    def _prepare(self, parts: tuple, reads: tuple) -> None:
-        """Make the next such run ready while the device computes this one."""
-        inlet = self._inlet
-        side = inlet.turn() if inlet is not None else 0
-        if (parts, reads) not in self._known:
-            self._known.add((parts, reads))  # it may have been the only one
-        elif (parts, reads, side) not in self._recorded:
-            self._recorded[parts, reads, side] = self._record(parts, reads, side)
-        if inlet is not None and side != inlet.now:
-            inlet.sides[side].look()
+        return [row for part in parts for row in commands.get(part, ())]
 
     def read(self, name: str) -> np.ndarray:
         """An output as the last run left it."""
@@ -314,18 +244,19 @@ class Executable:
     def _let_out(self, reads: tuple[str, ...]) -> Outlet:
         outputs = [self.program.outputs[name] for name in reads]
         if len(reads) == 1 and reads[0] in self._direct:
-            return Outlet(self._direct[reads[0]], [], [(outputs[0].start, outputs[0])])
-        places, copies, at = [], [], 0
+            return Outlet(self._direct[reads[0]], [])
+        starts, size = [], 0
         for t in outputs:
-            places.append((at, t))
-            at += -(-t.nbytes // 8) * 8
-        size = max(at, 8)
-        staging = self._new(size, STAGING, "staging")
-        for at, t in places:
+            starts.append(size)
+            size += -(-t.nbytes // 8) * 8
+        staging = self._new(max(size, 8), STAGING, "staging")
+        copies, places = [], []
+        for at, t in zip(starts, outputs, strict=True):
             source = self._buffers[t.buffer.name]._internal
             nbytes = -(-t.nbytes // 4) * 4
             copies.append((source, t.start, staging._internal, at, nbytes))
-        return Outlet(calls.Mapped(self.device.raw, staging, size), copies, places)
+            places.append((at, DTYPES[t.dtype], t.shape))
+        return Outlet(calls.Mapped(self.device.raw, staging, places), copies)
 
     def measure(self, parts: Iterable[str], repeat: int = 1) -> list[int]:
         """Nanoseconds that the device itself takes for the passes, each time.
@@ -339,8 +270,8 @@ class Executable:
         usage = _USAGE.QUERY_RESOLVE | _USAGE.COPY_SRC
         buffer = raw.create_buffer(size=16, usage=usage)
         with calls.Checked("measure") as checked:
-            commands = self._commands[self.device.call(self._hand_over, checked)]
-        rows = [row for part in parts for row in commands.get(part, ())]
+            side = self.device.call(hand_over, self.device, self._inlet, checked)
+        rows = self._rows(parts, side)
         out = []
         for _ in range(repeat):
             encoder = raw.create_command_encoder()
@@ -367,13 +298,8 @@ class Executable:
 
     def close(self) -> None:
         """Free its buffers; those of the store stay."""
-        self._recorded.clear()
+        self._runs.clear()
         self._outlets.clear()
         for buffer in self._own:
             self.device.free(buffer)
         self._own = []
-
-
-def _array(data: np.ndarray, at: int, t: Tensor) -> np.ndarray:
-    values = data[at : at + t.nbytes].view(DTYPES[t.dtype]).reshape(t.shape)
-    return values.astype(np.float32) if t.dtype == "f16" else values.copy()

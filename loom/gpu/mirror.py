@@ -109,9 +109,9 @@ class Mirror:
         self.pull()
         self._changed.add(id(arrays))
 
-    def push(self) -> None:
-        """Send what Python may have changed."""
-        held, send, newer = set(), self._send(), self.newer
+    def push(self) -> bool:
+        """Send what Python may have changed; whether there was nothing."""
+        held, send, newer, rest = set(), self._send(), self.newer, True
         for at, (key, arrays) in self._groups.items():
             changed = at in self._changed
             for name in dict.keys(arrays):
@@ -120,19 +120,23 @@ class Mirror:
                     held.add((at, name))
                 if changed or found or (not newer and (at, name) in self._held):
                     send(key, name, get(arrays, name))
+                    rest = False
         self._changed.clear()
         if not newer:
             self._held = held
+        return rest
 
     def at_rest(self) -> bool:
         """Whether `push` has nothing to send, for nobody can have touched anything."""
         if self._changed or self.newer:
             return not self._changed
-        return not self._held and not any(
-            _is_held(arrays, name)
-            for _, arrays in self._groups.values()
-            for name in dict.keys(arrays)
-        )
+        if self._held:
+            return False
+        for _, arrays in self._groups.values():
+            for name in dict.keys(arrays):
+                if _is_held(arrays, name):
+                    return False
+        return True
 
     def ran(self) -> None:
         """The device has changed its values."""
@@ -179,18 +183,20 @@ class Mirror:
         self._locked.clear()
 
 
-def _references(arrays: dict, name: str) -> int:
-    return getrefcount(get(arrays, name))
-
-
 def _is_held(arrays: dict, name: str) -> bool:
     """Whether anyone but `arrays` holds the array or what it is a view of."""
-    if not _COUNTS or _references(arrays, name) > _ALONE:
+    array = get(arrays, name)
+    if not _COUNTS or getrefcount(array) > _ALONE:
         return True
-    base = get(arrays, name).base
+    base = array.base
     if base is None:
         return False
     return type(base) is not np.ndarray or getrefcount(base) > _BASE_ALONE
+
+
+def _references(arrays: dict, name: str) -> int:
+    array = get(arrays, name)
+    return getrefcount(array)
 
 
 # How many references there are where nobody else holds the array, counted the same way.

@@ -36,6 +36,7 @@ class Device:
         limits: program.Limits of it.
         live_bytes: of all buffers that were made and not freed.
         lost: it answers no more.
+        open: neither lost nor destroyed, as far as is known.
         shares: whether shaders can use buffers that the host maps.
         checked: shaders keep their bounds and loop guards.
         lock: held from a pass's first write to its last read, so that threads wait for
@@ -67,7 +68,8 @@ class Device:
         self.lock = _LOCK
         self.info = dict(adapter.info)
         self.limits, self.shares = limits_of(adapter), SHARED in wanted
-        self.checked, self.lost, self.live_bytes = checked, False, 0
+        self.checked, self.live_bytes = checked, 0
+        self.lost, self.open = False, True
         self._layouts: dict[tuple, tuple] = {}
         self._modules: dict[str, object] = {}
         self._pipelines: dict[Pipeline, object] = {}
@@ -134,22 +136,22 @@ class Device:
                 self._staging = None
             made = self.buffer(max(size, 1 << 16), STAGING, "staging")
             self.live_bytes -= made.size
-            self._staging = calls.Mapped(self.raw, made, made.size)
+            self._staging = calls.Mapped(self.raw, made, [(0, np.uint8, (made.size,))])
         staging = self._staging
         with calls.Checked("read") as checked:
             self.ask(checked)
             staging.leave()  # where a read was interrupted
-            self.copy(source, offset, staging.buffer, 0, size)
+            self.copy(source, offset, staging.buffer, 0, size, checked)
             try:
-                return self.fetch(staging)[:nbytes].copy()
+                return self.fetch(staging)[0][:nbytes].copy()
             finally:
                 staging.leave()
 
-    def fetch(self, mapped: calls.Mapped) -> np.ndarray:
-        """The bytes of a buffer that the host may read, when all before is done."""
-        view = mapped.view(spin=not self.limits.software)
+    def fetch(self, mapped: calls.Mapped) -> tuple[np.ndarray, ...]:
+        """The arrays of a buffer that the host may read, when all before is done."""
+        arrays = mapped.arrays(spin=not self.limits.software)
         self._waiting = 0
-        return view
+        return arrays
 
     # Work ------------------------------------------------------------------------
 
@@ -168,10 +170,12 @@ class Device:
         if self._waiting >= IN_FLIGHT:
             self.finish()
 
-    def copy(self, source, start: int, target, at: int, nbytes: int) -> None:
+    def copy(
+        self, source, start: int, target, at: int, nbytes: int, checked: calls.Checked
+    ) -> None:
         """Copy bytes of a buffer to another, in a submission of its own."""
         row = (source._internal, start, target._internal, at, nbytes)
-        self.submit(calls.record(self.raw, (), (row,)))
+        self.submit(calls.record(self.raw, (), (row,), checked))
 
     def finish(self) -> None:
         """Return when all that was submitted is done."""
@@ -190,6 +194,7 @@ class Device:
     def destroy(self) -> None:
         """Close the device; everything on it is lost."""
         with self.lock:
+            self.open = False
             self.raw.destroy()
 
     def call(self, function: Callable, *arguments):
@@ -209,7 +214,7 @@ class Device:
     def _check_lost(self, error: Exception) -> None:
         text = str(error).lower()
         if "lost" in text or "parent device" in text or "destroyed" in text:
-            self.lost = True
+            self.lost, self.open = True, False
             raise DeviceLost(f"the GPU was lost: {_first_line(error)}") from None
 
     # Pipelines -------------------------------------------------------------------

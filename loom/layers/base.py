@@ -25,7 +25,7 @@ place, never keeps a batch in itself, and computes in the dtype of its parameter
 
 import re
 from dataclasses import dataclass
-from math import prod
+from math import isfinite, prod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -267,6 +267,10 @@ class Layer:
     def check_values(self, x: Array) -> None:
         """Raise InputError for values of x that have no meaning here (a GPU cannot)."""
 
+    def takes_all_values(self) -> bool:
+        """Whether check_values has nothing to refuse."""
+        return type(self).check_values is Layer.check_values
+
     def _no_program(self) -> DeviceError:
         return DeviceError(
             f"{type(self).__name__}: this layer has no GPU program. Run it on the CPU."
@@ -474,6 +478,17 @@ def as_floats(value: Any, dtype=np.float32) -> Array:
         raise TypeError(f"no numbers: {array.dtype}")
     with np.errstate(over="ignore"):
         return array.astype(dtype, copy=False)
+
+
+def all_finite(array: Array) -> bool:
+    """Whether no value is NaN or infinite."""
+    if array.size <= 4096:
+        return np.count_nonzero(np.isfinite(array)) == array.size
+    flat = array.reshape(-1)
+    # One pass without a temporary; an overflow is looked at again.
+    with np.errstate(over="ignore", invalid="ignore"):
+        square = np.dot(flat, flat)
+    return isfinite(square) or bool(np.isfinite(flat).all())
 
 
 def as_parameter(value: Any, shape: Shape, where: str) -> Array:

@@ -35,6 +35,7 @@ FLOORS = (
         "gpu.shaders",
         "gpu.kernels",
         "gpu.executable",
+        "gpu.run",
         "gpu.native",
         "gpu.store",
         "gpu.detector",
@@ -58,6 +59,7 @@ FLOORS = (
 BRIDGES = len(FLOORS) - 1
 NO_LAYERS = (
     "gpu.executable",
+    "gpu.run",
     "gpu.native",
     "gpu.program",
     "gpu.kernels",
