@@ -15,7 +15,7 @@ from loom.gpu.lower import lower
 from loom.training import TrainingConfig
 
 TOLERANCE = 1e-4  # of the greatest value, GPU beside CPU
-CALLS = 50, 10  # of a small batch in a row; those before, while the host wakes up
+CALLS = 200, 50  # of a small batch in a row; those before, while the host wakes up
 
 
 @dataclass(frozen=True)

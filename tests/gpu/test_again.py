@@ -6,6 +6,7 @@ import wgpu
 
 import loom
 from loom.errors import InputError, ShapeError
+from loom.gpu.asynchronous import AsyncSession
 from loom.gpu.run import Run
 from loom.gpu.session import KEPT
 from loom.layers.base import Arrays
@@ -241,3 +242,10 @@ def test_samples_of_more_axes(device, shape):
         x = X.reshape(-1)[0] * number + np.ones(shape, np.float32)
         check(net, twin, x.cumsum(-1, np.float32), str(number))
     net.release_gpu()
+
+
+def test_a_session_that_is_awaited_makes_none_again():
+    """What a page's network says when forward_gpu is not awaited comes next."""
+    session = object.__new__(AsyncSession)
+    session._repeats = {}
+    assert session.again(X) is None
