@@ -6,9 +6,8 @@ import wgpu
 
 import loom
 from loom.errors import InputError, ShapeError
-from loom.gpu.asynchronous import AsyncSession
 from loom.gpu.run import Run
-from loom.gpu.session import KEPT
+from loom.gpu.session import KEPT, Session
 from loom.layers.base import Arrays
 from tests.compare import assert_close
 
@@ -244,8 +243,8 @@ def test_samples_of_more_axes(device, shape):
     net.release_gpu()
 
 
-def test_a_session_that_is_awaited_makes_none_again():
-    """What a page's network says when forward_gpu is not awaited comes next."""
-    session = object.__new__(AsyncSession)
+def test_a_session_with_nothing_to_make_again_asks_no_device():
+    """A page's is one; what forward_gpu says there, that it is awaited, comes next."""
+    session = object.__new__(Session)
     session._repeats = {}
     assert session.again(X) is None
