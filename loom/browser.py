@@ -23,7 +23,7 @@ from pyodide.ffi import to_js
 import loom
 from loom import asynchronous, introspection, wire
 from loom.asynchronous import events
-from loom.errors import DeviceError, InputError, LoomError, WireError
+from loom.errors import InputError, LoomError, WireError
 from loom.gpu.array import GPUArray
 from loom.network import Network
 from loom.training import Trainer, TrainingEvent
@@ -376,7 +376,7 @@ def _given(buffer) -> memoryview | GPUArray:
     if handle is None:
         return buffer.to_memoryview()
     if handle not in _arrays:
-        raise DeviceError("this GPUArray was freed. Send it again by ToGPU.")
+        raise WireError("this GPUArray was freed. Send it again.")
     return _arrays[handle]
 
 

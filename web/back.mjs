@@ -1,7 +1,7 @@
 // Backward passes on the GPU that Python made before, made again without its work: as
 // forward passes in repeat.mjs. The gradients of weights stay in a mapped buffer until
 // Python is asked for them.
-import { fits, isFinite, placeOf, put } from "./repeat.mjs";
+import { fits, given, isFinite, placeOf } from "./repeat.mjs";
 
 /**
  * @typedef {object} Back
@@ -51,9 +51,8 @@ export class Backs {
     const { device, executable, buffers, count, output } = back;
     const start = performance.now();
     try {
-      put(back, "dy", dy);
-      const place = placeOf(back, this.reused, handle);
-      const reading = device.runAndKeep(executable, "backward", "dx", buffers, place);
+      const options = { given: given(back, "dy", dy), place: placeOf(back, this.reused, handle) };
+      const reading = device.runAndKeep(executable, "backward", "dx", buffers, options);
       reading.catch(() => {}); // told below, or not asked for
       // What was submitted goes out first, and is computed while dy is looked at.
       await null;

@@ -51,8 +51,8 @@ export class Repeats {
     const start = performance.now();
     let reading;
     try {
-      put(pass, "x", x);
-      reading = device.runAndRead(executable, "forward", "y", placeOf(pass, this.reused, handle));
+      const options = { given: given(pass, "x", x), place: placeOf(pass, this.reused, handle) };
+      reading = device.runAndRead(executable, "forward", "y", options);
     } catch (error) {
       reading = Promise.reject(error);
     }
@@ -129,10 +129,10 @@ export function fits(x, { device, size }) {
   return x.size === size && x.dtype === "f32" && device.holds(x.number);
 }
 
-/** Set an input of a pass. */
-export function put({ device, executable }, name, x) {
-  if (x.gpu) device.copy(executable, name, x.number);
-  else device.set(executable, name, 0, x);
+/** Set an input of a pass, or say what it is to be copied from. */
+export function given({ device, executable }, name, x) {
+  if (x.gpu) return [name, x.number];
+  device.set(executable, name, 0, x);
 }
 
 /** Where a pass of a network writes its output, if not into a new array. */

@@ -224,22 +224,10 @@ export class Device {
     this.put(this.#executables.get(executable).named(name), offset, data);
   }
 
-  /** Copy one program's buffer to the same of another. */
+  /** Set an input to that of another program, or to what a buffer holds. */
   take(executable, name, from) {
-    this.#copy(this.#executables.get(from).named(name), executable, name);
-  }
-
-  /** Set an input to what a buffer holds. */
-  copy(executable, name, handle) {
     this.#check();
-    this.#copy(this.#buffers.get(handle), executable, name);
-  }
-
-  #copy(source, executable, name) {
-    const target = this.#executables.get(executable).named(name);
-    const encoder = this.#raw.createCommandEncoder();
-    encoder.copyBufferToBuffer(source, 0, target, 0, Math.min(source.size, target.size));
-    this.#raw.queue.submit([encoder.finish()]);
+    this.#submit([], [this.#into(executable, name, from)]);
   }
 
   /**
@@ -261,13 +249,16 @@ export class Device {
 
   /**
    * Run passes and give the bytes of outputs, one after the other from 8 to 8.
-   * @param {{bytes?: Uint8Array}} [place]  keeps the array for the next call to write over
+   * @param {object} [options]
+   * @param {[string, number]} [options.given]  an input, and what `take` sets it to
+   * @param {{bytes?: Uint8Array}} [options.place]  keeps the array, to be written over next
    */
-  async runAndRead(executable, parts, outputs, place) {
+  async runAndRead(executable, parts, outputs, { given, place } = {}) {
     this.#check();
     const loaded = this.#executables.get(executable);
     const { copies, bytes } = loaded.copies(outputs);
-    return this.#fetch(loaded.commands(parts), copies, bytes, { place });
+    const first = given && this.#into(executable, ...given);
+    return this.#fetch(loaded.commands(parts), copies, bytes, { first, place });
   }
 
   /**
@@ -275,7 +266,7 @@ export class Device {
    * @param {number[]} handles
    * @returns {Promise<[Uint8Array, Kept]>}
    */
-  async runAndKeep(executable, parts, outputs, handles, place) {
+  async runAndKeep(executable, parts, outputs, handles, { given, place } = {}) {
     this.#check();
     const loaded = this.#executables.get(executable);
     const { copies, bytes } = loaded.copies(outputs);
@@ -284,8 +275,9 @@ export class Device {
       (size) => this.#staging(size),
       (target) => this.#stage(target),
     );
-    const data = await this.#fetch(loaded.commands(parts), copies, bytes, { kept, place });
-    return [data, kept];
+    const first = given && this.#into(executable, ...given);
+    const options = { first, kept, place };
+    return [await this.#fetch(loaded.commands(parts), copies, bytes, options), kept];
   }
 
   /** Wait while too many submissions are on their way. */
@@ -382,12 +374,20 @@ export class Device {
     else carrier.destroy();
   }
 
-  #submit(commands, copies) {
+  /** The copy that `take` makes. */
+  #into(executable, name, from) {
+    const target = this.#executables.get(executable).named(name);
+    const source = this.#executables.get(from)?.named(name) ?? this.#buffers.get(from);
+    return { source, offset: 0, target, at: 0, bytes: Math.min(source.size, target.size) };
+  }
+
+  #submit(commands, copies, first) {
     const encoder = this.#raw.createCommandEncoder();
-    if (commands.length) encode(encoder, commands);
-    for (const { source, offset, target, at, bytes } of copies) {
+    const copy = ({ source, offset, target, at, bytes }) =>
       encoder.copyBufferToBuffer(source, offset, target, at, Math.ceil(bytes / 4) * 4);
-    }
+    if (first) copy(first);
+    if (commands.length) encode(encoder, commands);
+    copies.forEach(copy);
     this.#raw.queue.submit([encoder.finish()]);
     // What is read back is waited for anyway.
     if (copies.length || ++this.#grouped < this.#group) return;
@@ -395,11 +395,11 @@ export class Device {
     this.#flying.push(this.#raw.queue.onSubmittedWorkDone());
   }
 
-  async #fetch(commands, copies, bytes, { kept, place } = {}) {
+  async #fetch(commands, copies, bytes, { first, kept, place } = {}) {
     const target = this.#staging(Math.ceil(bytes / 256) * 256 || 256);
     try {
       const all = copies.map((copy) => ({ ...copy, target }));
-      this.#submit(commands, kept ? [...all, ...kept.copies] : all);
+      this.#submit(commands, kept ? [...all, ...kept.copies] : all, first);
       const mapped = [target.mapAsync(GPUMapMode.READ), kept?.target.mapAsync(GPUMapMode.READ)];
       await this.#asked(Promise.all(mapped));
       const data = copied(new Uint8Array(target.getMappedRange(), 0, bytes), place);

@@ -30,11 +30,9 @@ export class GPUArray {
 
   /** What stands for an array in a message to `host`. */
   static ticket(array, host, where) {
-    const wrong = array.#ticket
-      ? array.#host !== host && "is of another loadLoom(). Send it by ToGPU of this one."
-      : "was freed. Send it again by ToGPU.";
-    if (wrong) throw new LoomError(`${where}: this GPUArray ${wrong}`, "DeviceError");
-    return array.#ticket;
+    const wrong = array.#ticket ? array.#host !== host && "is another loadLoom()'s" : "was freed";
+    if (!wrong) return array.#ticket;
+    throw new LoomError(`${where}: this GPUArray ${wrong}. Send it again.`, "DeviceError");
   }
 }
 

@@ -65,21 +65,22 @@ class GPUArray:
         return view
 
     def buffer_on(self, device, dtype: str, name: str) -> Any:
-        """The device's buffer; DeviceError where the input `name` cannot be this."""
-        again = "Send it again: to_gpu of the network that takes it."
+        """The buffer; DeviceError where the input `name` cannot be this."""
+        wrong = ""
         if not self._free.alive:
-            raise DeviceError(f"{name}: this GPUArray was freed. {again}")
-        if self._device.lost:
-            raise DeviceError(f"{name}: this GPUArray was lost with its GPU. {again}")
-        if self._device is not device:
-            raise DeviceError(
-                f"{name}: expected an array on the GPU {device.info['device']!r}, got "
-                f"a GPUArray on {self._device.info['device']!r}. {again}"
+            wrong = "this GPUArray was freed"
+        elif self._device.lost:
+            wrong = "this GPUArray was lost with its GPU"
+        elif self._device is not device:
+            here, there = device.info["device"], self._device.info["device"]
+            wrong = (
+                f"expected an array on the GPU {here!r}, got a GPUArray on {there!r}"
             )
-        if self.dtype != dtype:
+        elif self.dtype != dtype:
+            wrong = f"this network takes {dtype}, got a GPUArray of {self.dtype}"
+        if wrong:
             raise DeviceError(
-                f"{name}: this network takes {dtype}, got a GPUArray of {self.dtype}. "
-                f"{again}"
+                f"input {name}: {wrong}. Send it again, by the network that takes it."
             )
         return self.buffer
 

@@ -143,7 +143,7 @@ class Executable:
         if isinstance(values, GPUArray):
             dtype = self.program.inputs[name].dtype
             buffer = values.buffer_on(self.device, dtype, name)
-            called(self.device.raw.copy, self.handle, name, buffer.number)
+            called(self.device.raw.take, self.handle, name, buffer.number)
             return
         start, array = self.program.inputs[name].start, self._checked(name, values)
         called(self.device.put, self.handle, name, start, _bytes(array))
