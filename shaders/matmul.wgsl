@@ -3,8 +3,8 @@
 //     v = alpha a @ b + beta y + bias,  y = f(v) g'(saved)
 //
 // Entry `tiled` does it, or with SPLIT writes part[s] = a[:, K_s] @ b[K_s, :], whose
-// sum, in order, `combine` then takes for a @ b. Entry `rows` is for few rows of a,
-// entries `alone` and `small`, of texts of their own, for processors that play a GPU.
+// sum, in order, `combine` then takes for a @ b. Entry `rows` is for few rows of a.
+// Processors that play a GPU have texts of their own, matmul_alone and matmul_small.
 //
 // Shapes:    a (M, K), or (K, M) with TA; b (K, N), or (N, K) with TB; y (M, N);
 //            bias (N,) with BIAS; saved (M, N) with SLOPE != NONE; before (M, N) = v
@@ -12,105 +12,36 @@
 //            products, every operand with a start and two strides.
 // Grid:      tiled (ceil(N / BN) * ceil(M / BM), 1, outer * inner * splits), spread
 //            over x and y; rows (ceil(M / RM) * ceil(N / RN), 1, outer * inner);
-//            alone: a thread for TM x 4 values, 8 a workgroup, z outer * inner;
-//            small: the same, or with VEC_B unset TM x 1 values;
 //            combine: a thread for four values of a row
-// Overrides: those of the tile; VEC_A and VEC_B read a and b in fours (strides and starts
-//            multiples of 4, and K, or zeros behind what lies along k); VEC_Y the other
-//            arrays (N, strides and starts); RM and RN the rows and columns of y of a
-//            workgroup of `rows`, RM 1 or a multiple of 4, RN 8, 16 or 32; ALONE for
-//            entries `alone` and `small`, TM 1 or a multiple of 4, TEAM 4 where quads
-//            share what they read of a, else 1; WHOLE where K of `alone` is a multiple of
-//            4; SMALL for entry `small`, without VEC_A and with VEC_B and VEC_Y or
-//            neither, BATCH unless outer, inner and the starts say nothing; WIDE: y is f32
-//            whatever is stored; ACTIVATION, SLOPE: rows of the table.
+// Overrides: those of the tile and of matmul_parts: VEC_A and VEC_B read a and b in fours
+//            (strides and starts multiples of 4, and K, or zeros behind what lies along
+//            k); VEC_Y the other arrays (N, strides and starts); RM and RN the rows and
+//            columns of y of a workgroup of `rows`, RM 1 or a multiple of 4, RN 8, 16 or
+//            32; ACTIVATION, SLOPE: rows of the table.
 //
 // Edge tiles read the last row or column again instead of guarding: what that gives is
 // not stored. Only k is guarded, with zeros.
-//: include activation
-//: include grid
+//: include matmul_parts
 //: include tile
 
 override RM: u32 = 8u;
 override RN: u32 = 32u;
-override TA: bool = false;
-override TB: bool = false;
-override VEC_A: bool = false;
-override VEC_B: bool = false;
-override VEC_Y: bool = false;
-override SPLIT: bool = false;
-override ALONE: bool = false;
-override SMALL: bool = false;
-override BATCH: bool = false;
-override WHOLE: bool = false;
-override TEAM: u32 = 1u;
-override BIAS: bool = false;
-override KEEP: bool = false;
-override WIDE: bool = false;
-override ACCUMULATE: bool = false;
-override ACTIVATION: u32 = 5u;
-override SLOPE: u32 = 255u;
 
-const NONE: u32 = 255u;
-const LINEAR: u32 = 5u;
 const ACROSS_A: bool = TA;
 const ACROSS_B: bool = !TB;
 const BLOCK: u32 = min(RM, 4u);
 const FOURS: u32 = RN / 4u;
 const SLICES: u32 = 256u / FOURS;
 const ADDERS: u32 = min(SLICES / 4u, 16u);
-//: if SMALL
-const COLUMNS: u32 = 1u;
-//: else
 const COLUMNS: u32 = 4u;
-//: end
-
-//: if WIDE || SPLIT
-alias Out = f32;
-//: else
-alias Out = stored;
-//: end
-
-struct Params {
-    m: u32, n: u32, k: u32, groups: u32,
-    lda: u32, ldb: u32, ldy: u32, inner: u32,
-    a_at: u32, a_outer: u32, a_inner: u32, splits: u32,
-    b_at: u32, b_outer: u32, b_inner: u32, k_split: u32,
-    y_at: u32, y_outer: u32, y_inner: u32,
-    alpha: f32, beta: f32,
-}
-
-//: if VEC_A
-alias InA = vec4<stored>;
-//: else
-alias InA = stored;
-//: end
-//: if VEC_B
-alias InB = vec4<stored>;
-//: else
-alias InB = stored;
-//: end
-//: if VEC_Y
-alias Side = vec4<stored>;
-alias Result = vec4<Out>;
-alias Part = vec4f;
-//: else
-alias Side = stored;
-alias Result = Out;
-alias Part = f32;
-//: end
-@group(0) @binding(0) var<storage, read> a: array<InA>;
-@group(0) @binding(1) var<storage, read> b: array<InB>;
-@group(0) @binding(2) var<storage, read> bias: array<Side>;
-@group(0) @binding(3) var<storage, read> saved: array<Side>;
-@group(0) @binding(4) var<storage, read_write> y: array<Result>;
-@group(0) @binding(5) var<storage, read_write> before: array<Side>;
-@group(0) @binding(8) var<uniform> p: Params;
 
 // What `combine` reads in a's place.
-@group(0) @binding(0) var<storage, read> part: array<Part>;
+//: if VEC_Y
+@group(0) @binding(0) var<storage, read> part: array<vec4f>;
+//: else
+@group(0) @binding(0) var<storage, read> part: array<f32>;
+//: end
 
-//: if !ALONE
 // Four values of a from `start` on, which is at `k` of `end`; zeros beyond the end. They
 // lie along k, or with TA across it: then `room` more than the first may be read.
 fn read_a(start: u32, k: u32, end: u32, room: u32) -> vec4f {
@@ -333,78 +264,6 @@ fn rows(
     }
 }
 
-//: end
-//: if ALONE && !SMALL
-//: include matmul_alone
-//: end
-//: if SMALL
-//: include matmul_small
-//: end
-
-fn finish(v: f32, s: f32) -> f32 {
-    //: if SLOPE == NONE
-    return activate(ACTIVATION, v);
-    //: else
-    return activate(ACTIVATION, v) * slope(SLOPE, s, s);
-    //: end
-}
-
-// The products of one row from column n on, to y from `at` on.
-fn write(at: u32, n: u32, product: vec4f) {
-    //: if VEC_Y
-    if (n >= p.n) { return; }
-    let i = at / 4u;
-    //: if SPLIT
-    y[i] = product;
-    //: else
-    var v = p.alpha * product;
-    //: if ACCUMULATE
-    v += p.beta * vec4f(y[i]);
-    //: end
-    //: if BIAS
-    v += vec4f(bias[n / 4u]);
-    //: end
-    //: if KEEP
-    before[i] = Side(v);
-    //: end
-    //: if ACTIVATION != LINEAR || SLOPE != NONE
-    var s = vec4f();
-    //: if SLOPE != NONE
-    s = vec4f(saved[i]);
-    //: end
-    v = vec4f(finish(v.x, s.x), finish(v.y, s.y), finish(v.z, s.z), finish(v.w, s.w));
-    //: end
-    y[i] = Result(v);
-    //: end
-    //: else
-    //: unroll
-    for (var c = 0u; c < COLUMNS; c++) {
-        if (n + c < p.n) {
-            //: if SPLIT
-            y[at + c] = product[c];
-            //: else
-            var v = p.alpha * product[c];
-            //: if ACCUMULATE
-            v += p.beta * f32(y[at + c]);
-            //: end
-            //: if BIAS
-            v += f32(bias[n + c]);
-            //: end
-            //: if KEEP
-            before[at + c] = Side(v);
-            //: end
-            var s = 0.0;
-            //: if SLOPE != NONE
-            s = f32(saved[at + c]);
-            //: end
-            y[at + c] = Result(finish(v, s));
-            //: end
-        }
-    }
-    //: end
-}
-
-//: if !ALONE
 @compute @workgroup_size(256)
 fn combine(
     @builtin(workgroup_id) group: vec3u,
@@ -432,4 +291,3 @@ fn combine(
     let base_y = p.y_at + batch / p.inner * p.y_outer + batch % p.inner * p.y_inner;
     write(base_y + m * p.ldy + n, n, total);
 }
-//: end

@@ -1,10 +1,23 @@
-// Entry `alone` of matmul.wgsl: a thread has TM x 4 values of y and reads a and b, four
-// steps of k at a time, straight from where they lie. On a processor workgroup memory is
-// no faster, threads wait for each other slowly, and each branch costs: so what lies
-// behind the last four of k comes after the loop, and the last row or column is read
-// again instead of none. What a read costs is the most of it: with TEAM, the four threads
-// of a quad have the same rows of y, and each reads a fourth of a for all of them.
+// matmul.wgsl's product on a processor that plays a GPU: a thread has TM x 4 values of y
+// and reads a and b, four steps of k at a time, straight from where they lie. There
+// workgroup memory is no faster, threads wait for each other slowly, and each branch
+// costs: so what lies behind the last four of k comes after the loop, and the last row or
+// column is read again instead of none. What a read costs is the most of it: with TEAM,
+// the four threads of a quad have the same rows of y, and each reads a fourth of a for
+// all of them.
+//
+// Shapes:    as in matmul.wgsl
+// Grid:      a thread for TM x 4 values, 8 a workgroup, spread over x and y; z outer *
+//            inner
+// Overrides: those of matmul_parts, as in matmul.wgsl; TM 1 or a multiple of 4; TEAM 4
+//            where quads share what they read of a, else 1; WHOLE: K is a multiple of 4
+//: include matmul_parts
 
+override TM: u32 = 4u;
+override TEAM: u32 = 1u;
+override WHOLE: bool = false;
+
+const COLUMNS: u32 = 4u;
 const LINES: u32 = max(TM / 4u, 1u);
 
 // Four values, the last ones `room` or less from the first.

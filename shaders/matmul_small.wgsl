@@ -1,9 +1,22 @@
-// Entry `small` of matmul.wgsl, for one product that takes less time than the text of
-// `alone` takes to compile: a thread has TM rows of y and four columns (VEC_B) or one,
-// and goes on by one k. Every read costs text: with TEAM, the four threads of a quad have
-// the same rows, and each reads a fourth of a for all of them. What lies behind the last
-// column is read, or not, as the backend likes, and not stored.
+// matmul.wgsl's product where it takes a processor that plays a GPU less time than the
+// text of matmul_alone.wgsl takes to compile: a thread has TM rows of y and four columns
+// or one, and goes on by one k. Every read costs text: with TEAM, the four threads of a
+// quad have the same rows, and each reads a fourth of a for all of them. What lies behind
+// the last column is read, or not, as the backend likes, and not stored.
+//
+// Shapes:    as in matmul.wgsl
+// Grid:      a thread for TM x 4 values with VEC_B, else TM x 1, 8 a workgroup, spread
+//            over x and y; z outer * inner
+// Overrides: those of matmul_parts, without VEC_A, with VEC_B and VEC_Y or neither (with
+//            TB neither); TM 1 or a multiple of 4; TEAM 4 where quads share what they
+//            read of a, else 1; BATCH unless outer, inner and the starts say nothing
+//: include matmul_parts
 
+override TM: u32 = 4u;
+override TEAM: u32 = 1u;
+override BATCH: bool = false;
+
+const COLUMNS: u32 = 1u;
 const READS: u32 = TM / TEAM;
 //: if VEC_B
 alias Line = vec4f;

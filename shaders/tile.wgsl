@@ -18,7 +18,6 @@ override TM: u32 = 8u;
 override TN: u32 = 4u;
 override STAGES: u32 = 1u;
 
-//: if !ALONE
 const ROWS: u32 = BM / TM;
 const COLS: u32 = BN / TN;
 const THREADS: u32 = ROWS * COLS;
@@ -59,4 +58,3 @@ fn seat(t: u32) -> vec2u {
     return vec2u(t / 32u % (COLS / 8u) * 8u + t % 8u,
         t / 32u / (COLS / 8u) * 4u + t / 8u % 4u);
 }
-//: end

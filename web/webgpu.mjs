@@ -187,6 +187,15 @@ export class Device {
   // Programs ----------------------------------------------------------------------
 
   /**
+   * Begin to make a pipeline, which `load` then finds; what is wrong with it, too.
+   * @param {string} row  JSON of what a program says of it, its text apart
+   */
+  compile(text, row) {
+    this.#check();
+    this.#pipelines.get(JSON.parse(row), text);
+  }
+
+  /**
    * Put a program on the device.
    * @param {string} text        what Program.to_dict gives, as JSON
    * @param {string} persistent  JSON: name -> handle of the network's own buffers

@@ -221,6 +221,8 @@ class AsyncSession(Session):
         while (found := self._kept(rows, mode, **training)) is None:
             program, store = self._lower(rows, mode, **training), self.store
             try:
+                self.device.compile(program)
+                self._push()  # while it is compiled
                 made = await self.device.load(program, store)
             except DeviceError:
                 if self.store is store and not self._closed:

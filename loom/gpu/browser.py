@@ -111,6 +111,11 @@ class Device:
         """Bytes of a buffer, after all that was submitted before; uint8."""
         return _array(await self.ask("read", buffer.number, offset, nbytes))
 
+    def compile(self, program: Program) -> None:
+        """Begin with its pipelines, each as soon as its text is there."""
+        for row in program.pipelines:
+            called(self.raw.compile, row.source(), json.dumps(row.to_dict()))
+
     async def load(self, program: Program, store: Store) -> "Executable":
         """The program with its buffers, pipelines and bind groups on this device."""
         kept = [row for row in program.buffers if row.role in PERSISTENT]

@@ -147,6 +147,16 @@ class Pipeline:
         """The overrides that the text still has, for the pipeline."""
         return {} if shaders.expanded(self.shader) else dict(self.overrides)
 
+    def to_dict(self) -> dict[str, Any]:
+        """All of it but the text, as JSON-able values."""
+        return {
+            "label": self.label,
+            "entry": self.entry,
+            "constants": self.constants(),
+            "layout": [list(pair) for pair in self.layout()],
+            "features": list(self.features),
+        }
+
     def layout(self) -> list[tuple[int, str]]:
         """(binding number, "read" | "write" | "uniform") of each binding."""
         rows = [(i, "read") for i in range(self.reads)]
@@ -269,16 +279,7 @@ class Program:
         described = []
         for row in pipelines:
             text = texts.setdefault(row.source(), len(texts))
-            described.append(
-                {
-                    "label": row.label,
-                    "shader": text,
-                    "entry": row.entry,
-                    "constants": row.constants(),
-                    "layout": [list(pair) for pair in row.layout()],
-                    "features": list(row.features),
-                }
-            )
+            described.append(row.to_dict() | {"shader": text})
         return {
             "version": VERSION,
             "stored": self.stored,

@@ -1,4 +1,4 @@
-"""Matrix products: which kernel of shaders/matmul.wgsl, which tile, how many splits.
+"""Matrix products: which kernel of shaders/matmul*.wgsl, which tile, how many splits.
 
 A product of few rows goes to `rows`, all others to `tiled` in a tile of tiles.py; where
 a processor plays the GPU, all go to `alone`, or to `small`, which compiles in a third
@@ -227,22 +227,22 @@ def product(
             rows += [] if last is None else [last]
         return [*rows, epilogue.alpha, epilogue.beta]
 
-    features: tuple[str, ...] = ()
+    shader, features = "matmul", ()
     tail = {"bias": epilogue.bias, "saved": epilogue.saved}
     if alone:
         work = m * n * k * outer * inner
         entry, width = ("small", 1) if work < SMALL else ("alone", 4)
+        shader = f"matmul_{entry}"
         rows = 4 if m <= 4 else 8 if m <= 8 or work < LARGE else 16
         rows = 1 if m == 1 and not transpose_a else rows
         team = 4 if rows > 1 and b.limits.subgroups else 1
-        overrides = {"ALONE": True, "TM": rows, "TEAM": team}
+        overrides = {"TM": rows, "TEAM": team}
         if entry == "small":
             if vec_b and not transpose_b and "VEC_Y" in kind:
                 width = 4
             names = ("TA", "TB", "VEC_B", "VEC_Y") if width == 4 else ("TA", "TB")
             kind = {name: True for name in names if name in kind}
             begun = any(operand.start for operand in (a, w, y))
-            overrides |= {"SMALL": True}
             overrides |= {"BATCH": True} if begun or batch != (1, 1) else {}
         elif k % 4 == 0:
             overrides |= {"WHOLE": True}
@@ -261,7 +261,7 @@ def product(
         most = max(b.limits.groups // inner, 1) * inner
         for start in range(0, outer * inner, most):
             b.dispatch(
-                "matmul",
+                shader,
                 entry,
                 reads=[a.tensor, w.tensor, *tail.values()],
                 writes=[y.tensor, epilogue.before],
