@@ -7,8 +7,9 @@
                     the lines that are comments; the page's also without indentation
     *.whl           deflated once more, by libdeflate at its best, which is 2% smaller
 
-Every line keeps its number, so a traceback or a compiler's message of an installed Loom
-points into the repository. An editable install takes the sources as they are.
+Every line but those of shaders keeps its number, so a traceback or a compiler's message
+of an installed Loom points into the repository. An editable install takes the sources
+as they are.
 """
 
 import ast
@@ -42,7 +43,8 @@ KEPT = (
 # A line's end is taken for a comment where it can be no part of a text.
 _LINES = re.compile(r"^[ \t]*//(?!:).*$|[ \t]+// [^'\"`\n]*$", re.MULTILINE)
 _INDENT = re.compile(r"^[ \t]+", re.MULTILINE)
-_WGSL = re.compile(r"^[ \t]+|[ \t]*//(?!:).*$", re.MULTILINE)  # it has no strings
+# It has no strings; its lines are not those of a compiler's messages (shaders.raw).
+_WGSL = re.compile(r"^[ \t]*(?://(?!:).*)?\n|^[ \t]+|[ \t]*//(?!:).*$", re.MULTILINE)
 _BLOCKS = re.compile(r"^[ \t]*/\*.*?\*/[ \t]*$", re.MULTILINE | re.DOTALL)
 # Others have none, or theirs are for who reads the file: loom.h's.
 _COMMENTED = (".c", ".css", ".h", ".js", ".mjs", ".wgsl")
@@ -101,8 +103,8 @@ def deflate(path: Path) -> None:
 
 
 def without_comments(name: str, text: str) -> str:
-    """A text of loom.assets with empty lines where there are comments alone, and
-    without what else nobody reads there.
+    """A text of loom.assets with empty lines where there are comments alone (WGSL:
+    without them), and without what else nobody reads there.
 
     `//: ...` is an instruction of loom.gpu.expand, no comment.
     """
