@@ -79,10 +79,13 @@ fn backward(@builtin(workgroup_id) group: vec3u,
     }
     workgroupBarrier();
     if (atomicLoad(&found) > 0u && column < p.columns) {
-      let end = min(256u, p.ids - start);
-      for (var k = 0u; k < end; k++) {
-        if (tile[k] == f32(id)) {
-          sum += f32(dy[(start + k) * p.columns + column]);
+      // In eights: where a processor plays the GPU, rounds are few (Limits.alone).
+      for (var k = 0u; k < 256u; k += 8u) {
+        //: unroll
+        for (var i = 0u; i < 8u; i++) {
+          if (tile[k + i] == f32(id)) {
+            sum += f32(dy[(start + k + i) * p.columns + column]);
+          }
         }
       }
     }

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from loom.errors import DeviceError
 from loom.gpu import memory
 from loom.gpu.layout import Layout, Place, dtype_of
 from loom.gpu.program import (
     BLOCK,
     ITEM,
     PARAMS,
+    ROUNDS,
     STEP,
     STEP_BYTES,
     Binding,
@@ -63,6 +65,14 @@ class Builder:
         self._constants: dict[tuple, Tensor] = {}
         self._pending: dict[Buffer, Any] = {}
         self._gone: set[Buffer] = set()
+
+    def bound(self, rounds: int, what: str) -> None:
+        """Raise DeviceError for so many rounds of a thread's loops; see Limits.alone."""
+        if self.limits.software and rounds >= ROUNDS:
+            raise DeviceError(
+                f"{self.where}: {what} are too many for a GPU that a processor plays: "
+                "it would leave some out. Make them fewer, or run it on the CPU."
+            )
 
     # Tensors ---------------------------------------------------------------------
 

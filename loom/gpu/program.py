@@ -17,6 +17,7 @@ Shape = tuple[int, ...]
 VERSION = 1
 PARAMS, STEP = 8, 9  # binding numbers of the constant block and the step block
 STEP_BYTES = 64
+ROUNDS = 65_000  # of all loops of a thread, where a processor plays the GPU
 BLOCK = 256  # bytes: offsets of uniform blocks, sizes of buffers
 ITEM = {"f32": 4, "f16": 2, "u32": 4, "u16": 2, "u8": 1}
 PASSES = ("forward", "loss", "backward", "clip", "update")
@@ -52,6 +53,15 @@ class Limits:
     timestamps: bool = False
     vendor: str = ""
     software: bool = False
+
+    def alone(self, rounds: int = 0) -> bool:
+        """Whether each thread works by itself, its loops taking `rounds` together.
+
+        Where a processor plays the GPU, waiting for other threads is slow. But Mesa's
+        llvmpipe ends, silently, the loops of a thread that has made 65,535 rounds in
+        all of them (LP_MAX_TGSI_LOOP_ITERATIONS): threads share more than that.
+        """
+        return self.software and rounds < ROUNDS
 
 
 @dataclass(eq=False)

@@ -17,7 +17,7 @@ from loom.gpu.kernels.matmul import (
     spread,
 )
 from loom.gpu.kernels.reduce import channel_sum
-from loom.gpu.program import Tensor
+from loom.gpu.program import ROUNDS, Tensor
 
 FORWARD, INPUT, WEIGHTS = 0, 1, 2
 ROWS = 16  # of the product, to a thread of the kernel without tiles
@@ -120,11 +120,12 @@ def _weights(b, dv: Tensor, x: Tensor, sizes: Sizes, dweight: Tensor) -> None:
     f = sizes.filters
     n = dweight.size // f
     batch, out = x.shape[0], sizes.out[0] * sizes.out[1]
-    alone = b.limits.software
+    fours = -(-sizes.out[1] // 4)  # rounds of a row
+    alone = b.limits.alone(fours)
     if alone:
         tile, k = None, batch * sizes.out[0]  # a step is a row of a sample
         groups = -(-f // ROWS) * -(-sizes.channels * sizes.kernel[0] // 4)
-        splits = max(1, min(256 // groups, k))
+        splits = max(1, min(256 // groups, k), -(-k // (ROUNDS // fours)))
         k_split = -(-k // splits)
     else:
         tile, _ = choose(b.limits, f, n, 1, 1)
@@ -143,6 +144,7 @@ def _weights(b, dv: Tensor, x: Tensor, sizes: Sizes, dweight: Tensor) -> None:
         [dv, x, None],
         [part, None],
         {"MODE": WEIGHTS, "VEC": n % 4 == 0},
+        alone=alone,
         tile=tile,
         splits=(splits, k_split),
     )
@@ -150,11 +152,13 @@ def _weights(b, dv: Tensor, x: Tensor, sizes: Sizes, dweight: Tensor) -> None:
         combine(b, part, Operand(dweight, n), (f, n), splits, Epilogue())
 
 
-def _run(b, size, sizes, reads, writes, overrides, tile=None, splits=None) -> None:
+def _run(
+    b, size, sizes, reads, writes, overrides, *, alone=None, tile=None, splits=None
+) -> None:
     m, n, k = size
     splits, k_split = splits or (1, k)
     features: tuple[str, ...] = ()
-    if b.limits.software:
+    if b.limits.alone(k) if alone is None else alone:
         entry = "alone"
         n, kind = _alone(sizes, m, n, overrides["MODE"])
         groups = -(-m // kind["TM"]) * round_up(n, 4)

@@ -23,6 +23,7 @@ def embedding(b: Builder, x: Tensor, w: Tensor) -> Tensor:
 def embedding_backward(b: Builder, dy: Tensor, x: Tensor, dw: Tensor) -> None:
     """dw (V, D) = for each id the sum of its rows of dy (..., D)."""
     rows, columns = dw.shape
+    b.bound(33 * -(-x.size // THREADS), f"{x.size:,} ids")
     b.dispatch(
         "embedding",
         "backward",

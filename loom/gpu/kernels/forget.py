@@ -78,7 +78,8 @@ def _sru(v: Tensor, h: int, every: bool) -> dict:
 
 
 def _units(b, entry, reads, writes, shape, overrides) -> None:
-    batch, _, h = shape
+    batch, time, h = shape
+    b.bound(time, f"{time:,} steps")
     groups = -(-batch * h // 64)
     _dispatch(b, entry, reads, writes, shape, groups, overrides)
 

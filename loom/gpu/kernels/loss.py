@@ -17,7 +17,7 @@ def loss(b: Builder, y: Tensor, t: Tensor, row) -> tuple[Tensor, Tensor]:
     by_row = row.name == "softmax_cross_entropy"
     # The cross entropies are means over rows, the others over values.
     count = rows if row.classes else y.size
-    alone = b.limits.software  # each thread by itself: waiting is slow there
+    alone = b.limits.alone(3 * columns if by_row else 0)
     part = 64 if alone else 1024
     parts = rows if by_row else -(-y.size // part)
     kind = {"CLASSES": classes, "THREADS": 1 if alone else 64 if by_row else 256}

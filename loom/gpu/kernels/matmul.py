@@ -193,7 +193,7 @@ def product(
     if not m * n * outer * inner:
         return
     free = tile is None and splits == 0 and few is None
-    alone = free and b.limits.software
+    alone = free and b.limits.alone(k // 4)
     vec_a = _in_fours(a, k, transpose_a)
     vec_b = _in_fours(w, k, not transpose_b)
     vec = vec_a and vec_b
@@ -231,7 +231,8 @@ def product(
     tail = {"bias": epilogue.bias, "saved": epilogue.saved}
     if alone:
         work = m * n * k * outer * inner
-        entry, width = ("small", 1) if work < SMALL else ("alone", 4)
+        small = work < SMALL and b.limits.alone(k)
+        entry, width = ("small", 1) if small else ("alone", 4)
         shader = f"matmul_{entry}"
         rows = 4 if m <= 4 else 8 if m <= 8 or work < LARGE else 16
         rows = 1 if m == 1 and not transpose_a else rows

@@ -109,7 +109,7 @@ def norm(b: Builder) -> Tensor:
     parts = b.scratch((max(sum(counts), 1), 2), "norm")
     if not arenas:
         return move.fill(b, parts)
-    alone = b.limits.software  # each thread by itself: waiting is slow there
+    alone = b.limits.alone()
     first = 0
     for t, count in zip(arenas, counts, strict=True):
         b.dispatch(
@@ -129,6 +129,7 @@ def decide(b: Builder, losses: Tensor, norms: Tensor, config) -> None:
     """Loss, clipping, bias corrections and whether the step counts."""
     adam = config.optimizer != "sgd"
     beta1, beta2 = (config.beta1, config.beta2) if adam else (0.0, 0.0)
+    alone = b.limits.alone(losses.shape[0] + norms.shape[0])
     b.dispatch(
         "optimize",
         "decide",
@@ -143,8 +144,7 @@ def decide(b: Builder, losses: Tensor, norms: Tensor, config) -> None:
             1 - beta1,
             1 - beta2,
         ],
-        overrides={"SCALED": b.stored == "f16"}
-        | ({"THREADS": 1} if b.limits.software else {}),
+        overrides={"SCALED": b.stored == "f16"} | ({"THREADS": 1} if alone else {}),
         step=True,
     )
 

@@ -42,6 +42,8 @@ class Pooled:
 
 def pool(b, x: Tensor, windows: Windows, shape, greatest: bool) -> tuple:
     """(y, cache): the greatest value or the mean of each window; y of `shape`."""
+    high, wide = windows.kernel
+    b.bound(high * (wide + 1), f"windows of {high} x {wide}")
     y = b.tensor(shape)
     keep = b.keep and greatest
     place = b.tensor(shape, "u32") if keep else None

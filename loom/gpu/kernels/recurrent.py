@@ -57,7 +57,7 @@ def forward(
     h, g = weight_hh.shape[1], GATES[cell]
     xp = matmul(b, x, weight_ih, transpose_b=True, bias=bias)
     y = b.tensor((batch, time, h) if every else (batch, h))
-    alone = b.limits.software
+    alone = b.limits.alone()
     plan = None if alone else _plan(b.limits, g * h, h)
     kept = b.tensor((batch, time, KEPT[cell] * h)) if b.keep else None
     before = b.tensor((batch, time, h)) if b.keep or not plan else None
@@ -130,7 +130,7 @@ def backward(
     dvx = b.tensor((batch, time, g * h))
     dvh = b.tensor((batch, time, g * h)) if cell == GRU else dvx
     writes = [dvx, dvh if cell == GRU else None]
-    alone = b.limits.software
+    alone = b.limits.alone()
     plan = None if alone else _plan(b.limits, h, g * h)
     overrides = {"CELL": cell, "H": h, "BACK": True, "ALL": every}
     earlier = cache.before if cell == GRU else None

@@ -3,7 +3,7 @@
 from math import prod
 
 from loom.gpu.kernels.move import fill
-from loom.gpu.program import Tensor
+from loom.gpu.program import ROUNDS, Tensor
 
 OPERATIONS = {"sum": 0, "min": 1, "max": 2}
 SQUARES, CHANNEL_PRODUCTS, ROW_PRODUCTS, ROW_SCALED = 1, 2, 3, 4
@@ -92,6 +92,8 @@ def mapped(
     if not outer * inner:
         return
     chunks = _chunks(outer, middle, inner)
+    if b.limits.software and middle // chunks >= ROUNDS:
+        chunks = -(-middle // 1024)
     chunk = max(-(-middle // chunks), 1)
     chunks = max(-(-middle // chunk), 1)
     target = y if chunks == 1 else b.scratch((outer, chunks, inner))
@@ -103,11 +105,11 @@ def mapped(
         overrides["WIDE"] = True
     overrides["NARROW"] = target.dtype == "f16"
     threads = 256
-    if b.limits.software:  # each thread by itself: waiting is slow there
+    if b.limits.alone():
         threads = overrides["THREADS"] = 32
     if inner == 1 and not wide:
         lanes = 8 if chunk <= 64 else 64 if chunk <= 1024 else 256
-        lanes = overrides["LANES"] = 1 if b.limits.software else lanes
+        lanes = overrides["LANES"] = 1 if b.limits.alone() else lanes
         entry, groups = "along", -(-outer * chunks * lanes // threads)
     else:
         entry, groups = "across", (-(-inner // 32), chunks, outer)

@@ -66,7 +66,7 @@ def _run(b, entry, reads, out, axis, scale, seen=None) -> None:
 
 
 def lanes_for(limits, columns: int) -> int:
-    """Threads that share a row of `columns` values; on a processor none shares one."""
-    if limits.software:
+    """Threads that share a row of `columns` values, which each reads three times."""
+    if limits.alone(3 * columns):
         return 1
     return 8 if columns <= 64 else 64 if columns <= 2048 else 256
