@@ -67,7 +67,7 @@ class Builder:
         self._gone: set[Buffer] = set()
 
     def bound(self, rounds: int, what: str) -> None:
-        """Raise DeviceError for so many rounds of a thread's loops; see Limits.alone."""
+        """Raise DeviceError for too many rounds of a thread; see Limits.alone."""
         if self.limits.software and rounds >= ROUNDS:
             raise DeviceError(
                 f"{self.where}: {what} are too many for a GPU that a processor plays: "

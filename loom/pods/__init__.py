@@ -9,11 +9,13 @@ ShapeError or InputError for arrays that do not fit, ConfigError for an unknown 
 and DeviceError where the GPU is missing or too small.
 """
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from loom.errors import ConfigError, InputError, ShapeError, known
+from loom.layers.base import as_floats
 from loom.pods import cpu
 
 Array = np.ndarray
@@ -45,12 +47,13 @@ def gemm(
             f"gemm: expected b of shape {(n, k) if transpose_b else (k, n)} beside a "
             f"{a.shape}, got {b.shape}. Check transpose_a and transpose_b."
         )
+    alpha, beta = _number(alpha, "gemm: alpha"), _number(beta, "gemm: beta")
     if beta and c is None:
         raise InputError(f"gemm: beta is {beta}, but there is no c. Give it.")
     c = None if c is None or not beta else _floats(c, "gemm: c", 2)
     if c is not None and c.shape != (m, n):
         raise ShapeError(f"gemm: expected c of shape {(m, n)}, got {c.shape}.")
-    kind = {"alpha": float(alpha), "beta": float(beta) if c is not None else 0.0}
+    kind = {"alpha": alpha, "beta": beta if c is not None else 0.0}
     kind |= {"transpose_a": bool(transpose_a), "transpose_b": bool(transpose_b)}
     return _on(device, m * n * k).gemm(a, b, c, **kind)
 
@@ -73,7 +76,7 @@ def layer_norm(
 
     Shapes:  x (..., C), weight (C,), ones unless given, bias (C,), zeros -> as x
     """
-    x = _floats(x, "layer_norm: x")
+    x, epsilon = _floats(x, "layer_norm: x"), _number(epsilon, "layer_norm: epsilon")
     if not x.ndim:
         raise ShapeError("layer_norm: expected x with an axis, got a number.")
     size = x.shape[-1:]
@@ -85,7 +88,7 @@ def layer_norm(
             raise ShapeError(
                 f"layer_norm: expected {name} of shape {size}, got {part.shape}."
             )
-    return _on(device, x.size).layer_norm(x, *parts, epsilon=float(epsilon))
+    return _on(device, x.size).layer_norm(x, *parts, epsilon=epsilon)
 
 
 def scan(x: Any, *, inclusive: bool = True, device: str = "cpu") -> Array:
@@ -150,15 +153,23 @@ def _on(device: str, work: int):
 
 def _floats(value: Any, what: str, axes: int | None = None) -> Array:
     try:
-        array = np.ascontiguousarray(value, np.float32).reshape(np.shape(value))
-    except (ValueError, TypeError):
+        array = np.asarray(as_floats(value), order="C")
+    except (ValueError, TypeError, OverflowError):
         raise InputError(f"{what}: expected numbers.") from None
     if axes is not None and array.ndim != axes:
         raise ShapeError(f"{what}: expected {axes} axes, got {array.shape}.")
     return array
 
 
+def _number(value: Any, what: str) -> float:
+    if isinstance(value, Real):
+        return float(value)
+    raise ConfigError(f"{what}: expected a number, got {value!r:.60}.")
+
+
 def _axis(x: Array, axis: int, what: str) -> int:
+    if type(axis) is bool or not isinstance(axis, int | np.integer):
+        raise ConfigError(f"{what}: expected axis as a whole number, got {axis!r:.60}.")
     if not -x.ndim <= axis < x.ndim:
         raise ShapeError(f"{what}: x {x.shape} has no axis {axis}.")
     return axis % x.ndim

@@ -14,6 +14,7 @@ from loom.gpu.kernels import scan as scans
 from loom.gpu.kernels import softmax as softmaxes
 from loom.gpu.kernels import transpose as transposes
 from loom.gpu.kernels.move import copy
+from loom.gpu.store import DeviceLost
 
 Array = np.ndarray
 KEPT = 16  # programs on the device, with their arrays
@@ -81,11 +82,25 @@ def release() -> None:
         _kept.popitem()[1].close()
 
 
-def _run(name: str, build: Callable, arrays: tuple, options: dict) -> Array:
-    """The operation's program for these shapes, made once; run on these arrays."""
+def _run(*operation) -> Array:
+    """The operation's program for these shapes, made once; run on these arrays.
+
+    A device that was lost is opened again: nothing of it is needed.
+    """
     from loom.gpu import detector, native
 
-    device = native.opened(detector.choose())
+    adapter = detector.choose()
+    for last in (False, True):
+        device = native.opened(adapter)
+        try:
+            with device.lock:  # threads share the programs
+                return _once(device, *operation)
+        except DeviceLost:
+            if last:
+                raise
+
+
+def _once(device, name: str, build: Callable, arrays: tuple, options: dict) -> Array:
     shapes = tuple(array.shape for array in arrays)
     key = (id(device), name, shapes, tuple(sorted(options.items())))
     program = _kept.pop(key, None)

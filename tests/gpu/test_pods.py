@@ -1,9 +1,12 @@
 """The pods on the device beside float64: every option, sizes 0, 1, tiles and more."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from loom import pods
+from loom.gpu import detector, native
 from tests.compare import assert_close
 
 SIZES = [
@@ -91,6 +94,26 @@ def test_transpose(shape):
     np.testing.assert_array_equal(pods.transpose(x, device="gpu"), x.swapaxes(-1, -2))
 
 
+def test_more_than_65535_of_anything():
+    x = draw(66_000, 2, 3)
+    assert_close(pods.transpose(x, device="gpu"), x.swapaxes(1, 2), "forward", "")
+    for axis in range(3):
+        actual = pods.reduce(x, axis=axis, device="gpu")
+        assert_close(actual, x.sum(axis, dtype="d"), "forward", f"axis {axis}")
+
+
+def test_threads_share_the_programs():
+    x = draw(50, 60)
+
+    def work(scale):
+        for _ in range(20):
+            y = pods.transpose(x * scale, device="gpu")
+            np.testing.assert_array_equal(y, (x * scale).T)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(1, 5)))
+
+
 def test_a_nan_stays():
     x = draw(3, 100)
     x[1, 50] = np.nan
@@ -110,3 +133,10 @@ def test_programs_are_kept_and_freed(device):
         pods.transpose(draw(n, 2), device="gpu")
     pods.release()
     assert device.live_bytes < before
+
+
+def test_a_lost_device_is_opened_again():
+    x = draw(3, 4)
+    pods.transpose(x, device="gpu")
+    native.opened(detector.choose()).destroy()
+    np.testing.assert_array_equal(pods.transpose(x, device="gpu"), x.T)

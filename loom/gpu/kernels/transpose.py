@@ -6,7 +6,7 @@ from loom.gpu.program import Tensor
 
 
 def transpose(b, x: Tensor, out: Tensor | None = None) -> Tensor:
-    """Shapes: x (..., R, C) -> (..., C, R), of x's type; 65,535 matrices at most."""
+    """Shapes: x (..., R, C) -> (..., C, R), of x's type."""
     rows, columns = x.shape[-2:]
     outer = prod(x.shape[:-2])
     y = out or b.tensor((*x.shape[:-2], columns, rows), x.dtype)
@@ -16,8 +16,8 @@ def transpose(b, x: Tensor, out: Tensor | None = None) -> Tensor:
         "transpose",
         reads=[x],
         writes=[y],
-        params=[rows, columns],
-        groups=(-(-columns // 32), -(-rows // 32), outer),
+        params=[rows, columns, outer],
+        groups=-(-columns // 32) * -(-rows // 32) * outer,
         overrides={"WIDE": True} if x.dtype == "f32" and b.stored == "f16" else {},
     )
     return y
