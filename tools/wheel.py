@@ -32,8 +32,9 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 # what the command shows as its help.
 INTERNAL = (
     *("loom/assets/", "loom/browser.py", "loom/cabi/", "loom/fabric/", "loom/files.py"),
-    *("loom/gpu/", "loom/kernels/", "loom/linalg.py", "loom/page/", "loom/picture.py"),
-    *("loom/tensorfile.py", "loom/wire.py"),
+    *("loom/gpu/", "loom/introspection.py", "loom/kernels/", "loom/linalg.py"),
+    *("loom/page/", "loom/picture.py", "loom/random.py", "loom/tensorfile.py"),
+    *("loom/training/batches.py", "loom/training/optimizers.py", "loom/wire.py"),
 )
 KEPT = (
     *("loom/cabi/__main__.py", "loom/fabric/app.py", "loom/fabric/files.py"),
