@@ -18,7 +18,7 @@ SMALL_INPUT, SMALL_OUTPUT = 1 << 18, 1 << 16  # bytes up to which memory is shar
 _USAGE = wgpu.BufferUsage
 STORAGE = _USAGE.STORAGE | _USAGE.COPY_DST | _USAGE.COPY_SRC
 STAGING = _USAGE.MAP_READ | _USAGE.COPY_DST
-_UNIFORM = _USAGE.UNIFORM | _USAGE.COPY_DST
+_BLOCK = _USAGE.UNIFORM | _USAGE.STORAGE | _USAGE.COPY_DST
 
 
 class Executable:
@@ -51,8 +51,8 @@ class Executable:
             elif row.role == "transient" and row.slot >= 0 and not extra:
                 made = slots[row.slot]
             else:
-                uniform = row.role in ("params", "step")
-                usage = _UNIFORM if uniform else STORAGE | extra
+                block = row.role in ("params", "step")
+                usage = _BLOCK if block else STORAGE | extra
                 made = self._new(row.nbytes, usage, row.name)
                 if row.data is not None:
                     device.write(made, 0, row.data)

@@ -16,6 +16,8 @@ from loom.gpu import expand
 
 _INCLUDE = re.compile(r"^//: include (\w+)$", re.MULTILINE)
 _REMARK = re.compile(r"^ *(//(?!:).*)?\n", re.MULTILINE)
+_PARAMS = "@group(0) @binding(8) var<uniform> p: Params;"
+_ENTRY = re.compile(r"^@compute[^{]*\{$", re.MULTILINE)
 STORED = {"f32": "alias stored = f32;\n", "f16": "enable f16;\nalias stored = f16;\n"}
 
 
@@ -57,6 +59,18 @@ def _source(name: str, overrides: tuple, stored: str) -> str:
     if "activation" in seen:
         text = _called(activation_text(codes), text) + text
     return STORED[stored] + "alias stored4 = vec4<stored>;\n" + text
+
+
+def in_storage(text: str) -> str:
+    """The same text with its constant blocks in storage buffers instead of uniforms.
+
+    The entry reads all of `p` first, which a loop would read again and again.
+    """
+    if _PARAMS in text:
+        given = _PARAMS.replace(" p:", " given:")
+        text = text.replace(_PARAMS, f"{given}\nvar<private> p: Params;")
+        text = _ENTRY.sub(r"\g<0>\n  p = given;", text)
+    return text.replace("var<uniform>", "var<storage, read>")
 
 
 @lru_cache(maxsize=256)
