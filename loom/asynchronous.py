@@ -35,9 +35,12 @@ class AsyncMethods:
             return
         from loom.gpu.asynchronous import AsyncSession, opened
 
-        device = await opened(devices)
+        if self._gpu is not None and self._gpu.serves(precision, devices):
+            return
+        device = await opened(precision, devices)
         self.release_gpu()
-        self._gpu = AsyncSession(self, device, precision)
+        made = AsyncSession(self, device, precision)
+        self._gpu = made.opened_as(precision, devices)
 
     async def _with_gpu(self) -> None:
         """Open the GPU if no other call has done it, or does it meanwhile."""

@@ -10,6 +10,7 @@
     native.py    a device, by wgpu-py: memory, pipelines, submissions
     executable.py  a program on it: written, run, read
     session.py   a network on a device: programs, weights in both places
+    opening.py   init_gpu's options, the session that they mean
     detector.py  which adapters there are, and which one is taken
     array.py     an array that stays on a device, for passes that take it many times
     store.py     a network's own buffers, for both runners
@@ -35,9 +36,9 @@ def open_session(net, precision: str, devices: str):
     if sys.platform == "emscripten":
         raise DeviceError(AWAIT)
     try:
-        from loom.gpu import session
+        from loom.gpu import opening
     except (ImportError, OSError, RuntimeError) as error:
         raise DeviceError(
             f"wgpu is not here ({error}). Install it: pip install 'wgpu>=0.32,<0.33'."
         ) from None
-    return session.open_session(net, precision, devices)
+    return opening.open_session(net, precision, devices)

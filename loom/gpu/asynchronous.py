@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from loom.errors import ConfigError, DeviceError, LoomError, known
+from loom.errors import ConfigError, DeviceError, LoomError
 from loom.evaluation import CHUNK
 from loom.gpu import browser, packed
 from loom.gpu.array import GPUArray
 from loom.gpu.kernels.optimize import RING, Control, slots_of, step_block
-from loom.gpu.session import CONTROL_BYTES, DEVICES, Session, split
+from loom.gpu.opening import check_options
+from loom.gpu.session import CONTROL_BYTES, Session, split
 from loom.gpu.store import DeviceLost
 from loom.gpu.training import PARTS, UNREAD, DeviceEngine, Entry
 from loom.layers.base import Layer
@@ -406,10 +407,9 @@ class AsyncEngine(DeviceEngine):
         return {"loss_row": row, "classes": t.dtype.kind == "i", "config": self.rule}
 
 
-async def opened(devices: str = "one") -> browser.Device:
+async def opened(precision: str = "f32", devices: str = "one") -> browser.Device:
     """The page's GPU. Raises DeviceError that says why there is none."""
-    if devices not in DEVICES:
-        raise ConfigError(f"init_gpu: {known(devices, DEVICES, 'devices')}")
+    check_options(precision, devices)
     return await browser.opened()
 
 

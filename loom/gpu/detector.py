@@ -30,6 +30,7 @@ INSTALL = (
     "a GPU, mesa-vulkan-drivers has a software one; the CPU (forward_cpu, "
     "use_gpu=False) works everywhere."
 )
+_found: list = []
 
 
 def policy() -> str:
@@ -53,7 +54,7 @@ def detect(quiet: bool = False) -> dict[str, Any]:
 
 def detect_all() -> list[dict[str, Any]]:
     """A report of each GPU here, the best first; empty where there is none."""
-    return [report(adapter) for adapter in adapters()]
+    return [report(adapter) for adapter in adapters(anew=True)]
 
 
 def choose(wanted: str | None = None):
@@ -86,9 +87,15 @@ def choose(wanted: str | None = None):
     )
 
 
-def adapters() -> list:
-    """wgpu's adapters, the best first."""
-    return sorted(_enumerate(), key=lambda a: _ORDER.index(kind(a)))
+def adapters(anew: bool = False) -> list:
+    """wgpu's adapters, the best first; looked for once, unless there were none.
+
+    A look takes milliseconds, and what wgpu-py makes for it is kept by a running event
+    loop (a notebook's) until that has its next turn.
+    """
+    if anew or not _found:
+        _found[:] = sorted(_enumerate(), key=lambda a: _ORDER.index(kind(a)))
+    return list(_found)
 
 
 @lru_cache(maxsize=1)

@@ -1,5 +1,6 @@
 """A network on a device: its programs, and its arrays kept the same in both places."""
 
+import os
 import sys
 import warnings
 import weakref
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from loom.errors import ConfigError, DeviceError, ShapeError, known
+from loom.errors import ConfigError, DeviceError, ShapeError
 from loom.gpu import packed
 from loom.gpu.array import GPUArray
 from loom.gpu.kernels.optimize import RING, WORDS, Control, step_block
@@ -27,16 +28,15 @@ DTYPES = {"f32": np.float32, "f16": np.float16, "u16": np.uint16, "u8": np.uint8
 CONTROL_BYTES = 4 * (WORDS + RING)
 FORWARD, OUTPUT = ("forward",), ("y",)
 ASSESS = ("forward", "loss")
-DEVICES = ("one", "all")
 FLOAT = np.dtype(np.float32)
 NONE = None, None
-PRECISIONS = ("f32", "f16", "auto")
 
 
 class Session:
     """`net` on one device, from init_gpu to release_gpu.
 
     Attributes:
+        asked: the options that it was opened with.
         device: where it runs; another one after a loss.
         stored: "f32" or "f16".
         rows: samples of the last forward pass, 0 before one.
@@ -52,6 +52,7 @@ class Session:
                 "A GPU computes in float32; call net.astype('float32') first."
             )
         self._net = weakref.ref(net)
+        self.opened_as(precision, "one")
         self.adapter = adapter
         self.device, self._closed = self._open(), False
         self.stored = stored_type(precision, self.device)
@@ -65,6 +66,16 @@ class Session:
     def net(self):
         """The network; sessions do not keep it alive."""
         return self._net()
+
+    def opened_as(self, *options: str) -> "Session":
+        """Itself, which remembers init_gpu's options."""
+        self.asked = (*options, os.environ.get("LOOM_GPU"))
+        return self
+
+    def serves(self, *options: str) -> bool:
+        """Whether init_gpu with these options would open the same again."""
+        same = self.asked == (*options, os.environ.get("LOOM_GPU"))
+        return same and not self.device.lost and self.net._dtype == np.float32
 
     # Passes ----------------------------------------------------------------------
 
@@ -457,26 +468,8 @@ def split(arenas: dict[int, Array], places: dict) -> dict[tuple[int, str], Array
     return out
 
 
-def open_session(net, precision: str, devices: str) -> Session:
-    """A session on the GPU that LOOM_GPU chooses, or on all of its kind."""
-    if devices not in DEVICES:
-        raise ConfigError(f"init_gpu: {known(devices, DEVICES, 'devices')}")
-    from loom.gpu.detector import adapters, choose, kind
-
-    first = choose()
-    if devices == "all":
-        same = [row for row in adapters() if kind(row) == kind(first)]
-        if len(same) > 1:
-            from loom.gpu.team import Team
-
-            return Team(net, same, precision)
-    return Session(net, first, precision)
-
-
 def stored_type(precision: str, device) -> str:
     """ "f32" or "f16" for a precision; DeviceError where the device has no halves."""
-    if precision not in PRECISIONS:
-        raise ConfigError(f"init_gpu: {known(precision, PRECISIONS, 'precision')}")
     if precision == "f32" or (precision == "auto" and not device.limits.f16):
         return "f32"
     if not device.limits.f16:

@@ -7,7 +7,7 @@ import loom
 from loom.errors import ConfigError, DeviceError, InputError, ShapeError
 from loom.gpu import detector
 from tests.compare import assert_close
-from tests.gpu.nets import RNG, X, assert_same, make
+from tests.gpu.nets import RNG, X, assert_same, make, train
 
 
 def test_backward_and_gradients(net):
@@ -140,3 +140,50 @@ def test_a_policy_that_nothing_fits(adapter, monkeypatch, policy):
 def test_scanning_takes_one_that_works(adapter, monkeypatch):
     monkeypatch.setenv("LOOM_GPU", "scan")
     assert detector.detect()["name"]
+
+
+def test_opening_it_again_with_the_same_options_does_nothing(net):
+    session = net.session()
+    net.forward_gpu(X)
+    net.init_gpu()
+    net.init_gpu("f32", "one")
+    assert net.session() is session
+    assert net.gpu_info()["programs"] == 1
+    net.backward_gpu(np.ones((len(X), 4), np.float32))  # what forward kept is there
+
+
+@pytest.mark.parametrize("change", ["precision", "devices", "policy"])
+def test_opening_it_again_with_others_brings_the_weights_along(
+    net, monkeypatch, change
+):
+    train(net, use_gpu=True)
+    session = net.session()
+    live = session.device.live_bytes - session.nbytes()
+    options = {"precision": {"precision": "auto"}, "devices": {"devices": "all"}}
+    monkeypatch.setenv("LOOM_GPU", "scan" if change == "policy" else "software")
+    net.init_gpu(**options.get(change, {}))
+    assert net.session() is not session
+    assert session.device.live_bytes == live + net.session().nbytes()
+    expected, _ = net.forward_cpu(X)
+    kind = "half" if net.gpu_info()["precision"] == "f16" else "forward"
+    assert_close(net.forward_gpu(X)[0], expected, kind, change)
+
+
+def test_opening_it_again_in_vain_leaves_it_as_it_was(net, monkeypatch):
+    session = net.session()
+    for options in (("f8",), ("f32", "two")):
+        with pytest.raises(ConfigError, match="unknown"):
+            net.init_gpu(*options)
+    monkeypatch.setenv("LOOM_GPU", "none")
+    with pytest.raises(DeviceError, match="LOOM_GPU=none forbids it"):
+        net.init_gpu()
+    assert net.session() is session
+    monkeypatch.undo()
+    session.device.destroy()
+    with pytest.warns(UserWarning, match="was lost"):
+        net.forward_gpu(X)
+    assert net.session() is session
+    net.astype("float64")
+    with pytest.raises(ConfigError, match="expected a float32 network"):
+        net.init_gpu()
+    net.astype("float32")
