@@ -10,7 +10,6 @@
     native.py    a device, by wgpu-py: memory, pipelines, submissions
     executable.py  a program on it: written, run, read
     session.py   a network on a device: programs, weights in both places
-    opening.py   init_gpu's options, the session that they mean
     detector.py  which adapters there are, and which one is taken
     array.py     an array that stays on a device, for passes that take it many times
     store.py     a network's own buffers, for both runners
@@ -23,22 +22,43 @@ neither wgpu nor js.
 
 import sys
 
-from loom.errors import DeviceError
+from loom.errors import ConfigError, DeviceError, known
 
 AWAIT = (
     "in a page whatever reads from the GPU is awaited: await net.forward_gpu_async(x) "
     "in Python, await network.ForwardGPU(x) in JavaScript."
 )
+PRECISIONS = ("f32", "f16", "auto")
+DEVICES = ("one", "all")
+
+
+def check_options(precision: str, devices: str) -> None:
+    """Raise ConfigError for a name that init_gpu does not know."""
+    for name, value, all_of in (
+        ("precision", precision, PRECISIONS),
+        ("devices", devices, DEVICES),
+    ):
+        if value not in all_of:
+            raise ConfigError(f"init_gpu: {known(value, all_of, name)}")
 
 
 def open_session(net, precision: str, devices: str):
-    """`net` on the GPU that LOOM_GPU chooses; DeviceError where wgpu is missing."""
+    """`net` on the GPU that LOOM_GPU chooses, or on all of its kind.
+
+    A session that is open is closed, unless there is no such GPU: DeviceError.
+    """
     if sys.platform == "emscripten":
         raise DeviceError(AWAIT)
-    try:
-        from loom.gpu import opening
-    except (ImportError, OSError, RuntimeError) as error:
-        raise DeviceError(
-            f"wgpu is not here ({error}). Install it: pip install 'wgpu>=0.32,<0.33'."
-        ) from None
-    return opening.open_session(net, precision, devices)
+    from loom.gpu.detector import adapters, choose, kind
+    from loom.gpu.session import Session
+
+    check_options(precision, devices)
+    first = choose()
+    net.release_gpu()
+    if devices == "all":
+        same = [row for row in adapters() if kind(row) == kind(first)]
+        if len(same) > 1:
+            from loom.gpu.team import Team
+
+            return Team(net, same, precision).opened_as(precision, devices)
+    return Session(net, first, precision).opened_as(precision, devices)

@@ -13,10 +13,9 @@ import numpy as np
 
 from loom.errors import ConfigError, DeviceError, LoomError
 from loom.evaluation import CHUNK
-from loom.gpu import browser, packed
+from loom.gpu import browser, check_options, packed
 from loom.gpu.array import GPUArray
 from loom.gpu.kernels.optimize import RING, Control, slots_of, step_block
-from loom.gpu.opening import check_options
 from loom.gpu.session import CONTROL_BYTES, Session, split
 from loom.gpu.store import DeviceLost
 from loom.gpu.training import PARTS, UNREAD, DeviceEngine, Entry
