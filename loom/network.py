@@ -189,9 +189,9 @@ class Network(Grid, AsyncMethods):
         precision "f16" stores weights, activations and training's gradients in halves,
         and computes in float32 (loom.gpu.packed: what is kept in how many bits);
         "auto" does so where the GPU can. devices "all" trains on every GPU of
-        the machine, each with a share of the batch. Called again with the same options
-        it does nothing; with others the open one is released. Raises DeviceError: no
-        GPU, or one that cannot do it, and what to do.
+        the machine, each with a share of the batch. Again with the same options it
+        does nothing; others close it first. Raises DeviceError: no GPU, or one that
+        cannot do it, and what to do.
         """
         from loom.gpu import open_session
 

@@ -88,11 +88,9 @@ def choose(wanted: str | None = None):
 
 
 def adapters(anew: bool = False) -> list:
-    """wgpu's adapters, the best first; looked for once, unless there were none.
-
-    A look takes milliseconds, and what wgpu-py makes for it is kept by a running event
-    loop (a notebook's) until that has its next turn.
-    """
+    """wgpu's adapters, the best first."""
+    # Once, if there are any: a look takes milliseconds, and what wgpu-py makes for it
+    # is kept by a running event loop (a notebook's) until that has its next turn.
     if anew or not _found:
         _found[:] = sorted(_enumerate(), key=lambda a: _ORDER.index(kind(a)))
     return list(_found)
