@@ -4,7 +4,7 @@
                     that help() shows to nobody: those of private names, of modules
                     whose package shows what is in them, and of all INTERNAL lists
     loom/assets/*   the shaders, the page and the C sources as one file a kind, without
-                    the lines that are comments; the page's also without indentation
+                    the lines that are comments, and without indentation
     *.whl           deflated once more, by libdeflate at its best, which is 2% smaller
 
 Every line but those of shaders keeps its number, so a traceback or a compiler's message
@@ -109,14 +109,16 @@ def without_comments(name: str, text: str) -> str:
 
     `//: ...` is an instruction of loom.gpu.expand, no comment.
     """
+    if name.endswith(".html"):
+        return _INDENT.sub("", text)
+    if name.endswith(".py"):  # part of the page's runtime
+        return smaller(f"loom/page/{name}", text)
     if not name.endswith(_COMMENTED):
         return text
     if name.endswith(".wgsl"):
         return _WGSL.sub("", text)
     text = _BLOCKS.sub(lambda match: "\n" * match[0].count("\n"), text)
-    if name.endswith((".c", ".h")):
-        return _LINES.sub("", text)
-    if name.endswith((".js", ".mjs")):
+    if name.endswith((".c", ".h", ".js", ".mjs")):
         text = _LINES.sub("", text)
         if any(line.count("`") % 2 for line in text.splitlines()):
             return text  # a text of several lines, whose spaces count
