@@ -68,7 +68,7 @@ class Product:
 
     async def measure_in_page(self, rounds: int) -> dict:
         """{line, flop, microseconds}: verify, then the median of the rounds."""
-        from loom.gpu.browser import opened, waited
+        from loom.gpu.browser import opened
         from loom.gpu.store import Store
 
         device, (a, w) = await opened(), self._matrices()
@@ -82,7 +82,7 @@ class Product:
         times: list[float] = []
         until = perf_counter() + WARM
         while len(times) < rounds:
-            spent = await waited(device.raw.measure(ours.handle, "forward"))
+            spent = await device.ask("measure", ours.handle, "forward")
             if perf_counter() > until:
                 times.append(spent / 1e3 / count)
         ours.close()
