@@ -186,39 +186,28 @@ fn tiled(
     var columns: array<array<Part, 4>, LOADS_B>;
     //: unroll
     for (var l = 0u; l < LOADS_B; l++) {
-        let n = n0 + place(t + l * THREADS, ACROSS_B, BN).x;
+        let n = n0 + place(t, l, ACROSS_B, BN).x;
         //: unroll
         for (var c = 0u; c < 4u; c++) {
             columns[l][c] = column_part(min(n + c, p.n - 1u));
         }
     }
 //: include tile_sums
+//: insert conv_loads
+    //: unroll
+    for (var stage = 1u; stage < 2u; stage++) {
+//: insert tile_turn
+    }
     loop {
-        if (k0 < k_end) {
-            //: unroll
-            for (var l = 0u; l < LOADS_A; l++) {
-                let at = place(t + l * THREADS, ACROSS_A, BM);
-                let m = min(m0 + at.x, p.m - 1u);
-                next_a[l] = vec4f();
-                //: unroll
-                for (var c = 0u; c < 4u; c++) {
-                    if (k0 + at.y + c < k_end) { next_a[l][c] = read_a(m, k0 + at.y + c); }
-                }
+        //: unroll
+        for (var stage = 0u; stage < 2u; stage++) {
+            k0 += BK;
+            let more = k0 < k_end;
+            if (more) {
+//: insert conv_loads
             }
-            //: unroll
-            for (var l = 0u; l < LOADS_B; l++) {
-                let k = k0 + place(t + l * THREADS, ACROSS_B, BN).y;
-                next_b[l] = vec4f();
-                if (k < k_end) {
-                    let row = row_part(k);
-                    //: unroll
-                    for (var c = 0u; c < 4u; c++) {
-                        next_b[l][c] = meet(columns[l][c], row);
-                    }
-                }
-            }
-        }
 //: include tile_step
+        }
     }
 
     //: unroll

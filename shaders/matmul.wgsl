@@ -15,7 +15,8 @@
 //            combine: a thread for four values of a row
 // Overrides: those of the tile and of matmul_parts: VEC_A and VEC_B read a and b in fours
 //            (strides and starts multiples of 4, and K, or zeros behind what lies along
-//            k); VEC_Y the other arrays (N, strides and starts); RM and RN the rows and
+//            k); VEC_Y the other arrays (N, strides and starts); WHOLE where every
+//            workgroup of `tiled` goes through whole tiles of k; RM and RN the rows and
 //            columns of y of a workgroup of `rows`, RM 1 or a multiple of 4, RN 8, 16 or
 //            32; ACTIVATION, SLOPE: rows of the table.
 //
@@ -26,9 +27,12 @@
 
 override RM: u32 = 8u;
 override RN: u32 = 32u;
+override WHOLE: bool = false;
 
 const ACROSS_A: bool = TA;
 const ACROSS_B: bool = !TB;
+const UNIT_A: u32 = select(1u, 4u, VEC_A);
+const UNIT_B: u32 = select(1u, 4u, VEC_B);
 const BLOCK: u32 = min(RM, 4u);
 const FOURS: u32 = RN / 4u;
 const SLICES: u32 = 256u / FOURS;
@@ -42,12 +46,15 @@ const COLUMNS: u32 = 4u;
 @group(0) @binding(0) var<storage, read> part: array<f32>;
 //: end
 
-// Four values of a from `start` on, which is at `k` of `end`; zeros beyond the end. They
-// lie along k, or with TA across it: then `room` more than the first may be read.
+// Four values of a from `start` on (in fours with VEC_A), which is at `k` of `end`; zeros
+// beyond the end. They lie along k, or with TA across it: then `room` more than the first
+// may be read. Asking for the end in every load takes a tenth of the time: not if WHOLE.
 fn read_a(start: u32, k: u32, end: u32, room: u32) -> vec4f {
+    //: if !WHOLE
     if (k >= end) { return vec4f(); }
+    //: end
     //: if VEC_A
-    return vec4f(a[start / 4u]);
+    return vec4f(a[start]);
     //: end
     //: if !VEC_A && TA
     return vec4f(vec4<stored>(
@@ -65,9 +72,11 @@ fn read_a(start: u32, k: u32, end: u32, room: u32) -> vec4f {
 }
 
 fn read_b(start: u32, k: u32, end: u32, room: u32) -> vec4f {
+    //: if !WHOLE
     if (k >= end) { return vec4f(); }
+    //: end
     //: if VEC_B
-    return vec4f(b[start / 4u]);
+    return vec4f(b[start]);
     //: end
     //: if !VEC_B && !TB
     return vec4f(vec4<stored>(
@@ -126,34 +135,37 @@ fn tiled(
     let base_b = p.b_at + outer * p.b_outer + inner * p.b_inner;
     //: unroll
     for (var l = 0u; l < LOADS_A; l++) {
-        let at = place(t + l * THREADS, ACROSS_A, BM);
+        let at = place(t, l, ACROSS_A, BM);
         let m = min(m0 + at.x, last(p.m, VEC_A && TA));
         room_a[l] = min(3u, p.m - 1u - m);
-        start_a[l] = base_a + m * select(p.lda, 1u, TA) + (k_first + at.y) * step_a;
+        start_a[l] = (base_a + m * select(p.lda, 1u, TA) + (k_first + at.y) * step_a)
+            / UNIT_A;
     }
     //: unroll
     for (var l = 0u; l < LOADS_B; l++) {
-        let at = place(t + l * THREADS, ACROSS_B, BN);
+        let at = place(t, l, ACROSS_B, BN);
         let n = min(n0 + at.x, last(p.n, VEC_B && !TB));
         room_b[l] = min(3u, p.n - 1u - n);
-        start_b[l] = base_b + n * select(1u, p.ldb, TB) + (k_first + at.y) * step_b;
+        start_b[l] = (base_b + n * select(1u, p.ldb, TB) + (k_first + at.y) * step_b)
+            / UNIT_B;
     }
 
 //: include tile_sums
+//: insert matmul_loads
+    //: unroll
+    for (var stage = 1u; stage < 2u; stage++) {
+//: insert tile_turn
+    }
     loop {
         //: unroll
-        for (var l = 0u; l < LOADS_A; l++) {
-            let at = place(t + l * THREADS, ACROSS_A, BM);
-            next_a[l] = read_a(start_a[l], k0 + at.y, k_end, room_a[l]);
-            start_a[l] += BK * step_a;
-        }
-        //: unroll
-        for (var l = 0u; l < LOADS_B; l++) {
-            let at = place(t + l * THREADS, ACROSS_B, BN);
-            next_b[l] = read_b(start_b[l], k0 + at.y, k_end, room_b[l]);
-            start_b[l] += BK * step_b;
-        }
+        for (var stage = 0u; stage < 2u; stage++) {
+            k0 += BK;
+            let more = k0 < k_end;
+            if (more) {
+//: insert matmul_loads
+            }
 //: include tile_step
+        }
     }
 
     //: if SPLIT
@@ -212,14 +224,15 @@ fn rows(
         //: unroll
         for (var i = 0u; i < 4u; i++) {
             //: if TB
-            vb[i] = read_b(base_b + (n + min(i, room)) * p.ldb + k, k, p.k, 0u);
+            vb[i] = read_b((base_b + (n + min(i, room)) * p.ldb + k) / UNIT_B, k, p.k, 0u);
             //: else
-            vb[i] = read_b(base_b + (k + i) * p.ldb + n, k + i, p.k, room);
+            vb[i] = read_b((base_b + (k + i) * p.ldb + n) / UNIT_B, k + i, p.k, room);
             //: end
         }
         //: unroll
         for (var r = 0u; r < RM; r++) {
-            let va = read_a(base_a + min(m0 + r, p.m - 1u) * p.lda + k, k, p.k, 0u);
+            let row_a = base_a + min(m0 + r, p.m - 1u) * p.lda;
+            let va = read_a((row_a + k) / UNIT_A, k, p.k, 0u);
             //: if TB
             sum[r] += vec4f(dot(va, vb[0]), dot(va, vb[1]), dot(va, vb[2]), dot(va, vb[3]));
             //: else

@@ -1,4 +1,4 @@
-// What a thread of a tiled product keeps: the tile to come, sums, and one step's values.
+// What a thread of a tiled product keeps: the tile to come, sums, and two steps' values.
     //: names
     var next_a: array<vec4f, LOADS_A>;
     //: names
@@ -6,9 +6,8 @@
     //: names
     var sum: array<array<vec4f, TN / 4u>, TM>;
     //: names
-    var va: array<vec4f, TM / 4u>;
+    var va: array<array<vec4f, TM / 4u>, 2>;
     //: names
-    var vb: array<vec4f, TN / 4u>;
+    var vb: array<array<vec4f, TN / 4u>, 2>;
 
-    var stage = 0u;
     var k0 = k_first;

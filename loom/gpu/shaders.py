@@ -1,10 +1,11 @@
 """The text of shaders/*.wgsl, complete: prelude, includes, loops unrolled.
 
-A line `//: include NAME` stands for shaders/NAME.wgsl, once a text; `activation` is
-made from the table of activations instead: in an expanded text of the rows that its
-overrides ACTIVATION and SLOPE name, and always without what is not called, since some
-compilers take their time over the rest. The prelude says what `stored` is: the type of
-activations and weights in memory. Arithmetic is always float32.
+A line `//: include NAME` stands for shaders/NAME.wgsl, once a text, and a line
+`//: insert NAME` wherever it is; `activation` is made from the table of activations
+instead: in an expanded text of the rows that its overrides ACTIVATION and SLOPE name,
+and always without what is not called, since some compilers take their time over the
+rest. The prelude says what `stored` is: the type of activations and weights in memory.
+Arithmetic is always float32.
 """
 
 import re
@@ -14,7 +15,7 @@ from loom import assets
 from loom.activations import ACTIVATIONS
 from loom.gpu import expand
 
-_INCLUDE = re.compile(r"^//: include (\w+)$", re.MULTILINE)
+_INCLUDE = re.compile(r"^//: (include|insert) (\w+)$", re.MULTILINE)
 _REMARK = re.compile(r"^ *(//(?!:).*)?\n", re.MULTILINE)
 _PARAMS = "@group(0) @binding(8) var<uniform> p: Params;"
 _ENTRY = re.compile(r"^@compute[^{]*\{$", re.MULTILINE)
@@ -46,8 +47,8 @@ def _source(name: str, overrides: tuple, stored: str) -> str:
         codes = tuple(v for k, v in overrides if k in ("ACTIVATION", "SLOPE"))
 
     def included(match: re.Match) -> str:
-        other = match[1]
-        if other in seen:
+        once, other = match[1] == "include", match[2]
+        if once and other in seen:
             return ""
         seen.add(other)
         text = "" if other == "activation" else raw(other)

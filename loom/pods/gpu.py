@@ -8,12 +8,10 @@ import numpy as np
 
 from loom.gpu.builder import Builder
 from loom.gpu.kernels import matmul as products
-from loom.gpu.kernels import norm
+from loom.gpu.kernels import move, norm
 from loom.gpu.kernels import reduce as reductions
 from loom.gpu.kernels import scan as scans
 from loom.gpu.kernels import softmax as softmaxes
-from loom.gpu.kernels import transpose as transposes
-from loom.gpu.kernels.move import copy
 from loom.gpu.store import DeviceLost
 
 Array = np.ndarray
@@ -25,7 +23,7 @@ def gemm(a, b, c, **options) -> Array:
     """One product; c lies in the output before it."""
 
     def build(builder, a, b, c=None):
-        out = None if c is None else copy(builder, c)
+        out = None if c is None else move.copy(builder, c)
         return products.matmul(builder, a, b, out=out, **options)
 
     arrays = (a, b) if c is None else (a, b, c)
@@ -63,7 +61,7 @@ def reduce(x: Array, operation: str, *, axis: int) -> Array:
 
     def build(b, x):
         if inner > 1 and outer > b.limits.groups:
-            x = transposes.transpose(b, x.reshape(outer, n, inner))
+            x = move.transpose(b, x.reshape(outer, n, inner))
             return reductions.reduce(b, x.reshape(-1, n), 1, name, scale=scale)
         return reductions.reduce(b, x.reshape(outer, n, inner), 1, name, scale=scale)
 
@@ -73,7 +71,7 @@ def reduce(x: Array, operation: str, *, axis: int) -> Array:
 
 def transpose(x: Array) -> Array:
     """The last two axes swapped."""
-    return _run("transpose", lambda b, x: transposes.transpose(b, x), (x,), {})
+    return _run("transpose", lambda b, x: move.transpose(b, x), (x,), {})
 
 
 def release() -> None:

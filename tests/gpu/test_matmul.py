@@ -29,7 +29,7 @@ def run(device, build, *arrays, kind="GPU"):
 
 
 def name(tile):
-    return f"{tile.bm}x{tile.bn}x{tile.bk}x{tile.stages}"
+    return f"{tile.bm}x{tile.bn}x{tile.bk}"
 
 
 def batch(device, m, n, k, transposed, kind="GPU", **chosen):

@@ -53,7 +53,7 @@ BUILT = [
     (MultiHeadAttention(64, 4), (2048, 64), 1),
     (MultiHeadAttention(64, 4, causal=True), (2048, 64), 1),
 ]
-INCLUDED = re.compile(r"^//: include (\w+)$", re.MULTILINE)
+INCLUDED = re.compile(r"^//: (?:include|insert) (\w+)$", re.MULTILINE)
 PODS = {"scan", "transpose"}  # no layer uses them
 
 

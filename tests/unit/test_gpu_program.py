@@ -203,3 +203,14 @@ def test_an_expanded_text_has_the_activations_that_it_names():
     text = shaders.source("matmul", {"ACTIVATION": 1, "SLOPE": 6})
     assert [n for n in range(20) if f"case {n}u:" in text] == [1, 6]
     assert "case 2u:" in shaders.source("elementwise", {"CODE": 1})
+
+
+def test_an_include_stands_once_and_an_insert_wherever_it_is(monkeypatch):
+    texts = {
+        "both": 2 * "//: include once\n//: insert often\n",
+        "once": "fn once() {}\n//: insert often\n",
+        "often": "fn often() {}\n",
+    }
+    monkeypatch.setattr(shaders, "raw", texts.__getitem__)
+    text = shaders._source.__wrapped__("both", (), "f32")
+    assert (text.count("fn once"), text.count("fn often")) == (1, 3)

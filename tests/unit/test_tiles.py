@@ -10,11 +10,10 @@ from loom.gpu.program import Limits
 def test_tiles_keep_the_shaders_rules(tile):
     rows, columns = tile.bm // tile.tm, tile.bn // tile.tn
     assert tile.tm % 4 == tile.tn % 4 == 0
-    assert rows % 4 == 0
-    assert columns % 8 == 0
-    assert tile.threads % 32 == 0
+    assert rows % 8 == columns % 8 == 0
+    assert tile.threads % (8 * tile.bk) == 0
     assert min(tile.bm, tile.bn) >= 32
-    assert 32 % tile.bk == 0
+    assert tile.bk in (8, 16, 32)
     assert tile.bm * tile.bk % (4 * tile.threads) == 0
     assert tile.bn * tile.bk % (4 * tile.threads) == 0
 

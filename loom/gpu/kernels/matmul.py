@@ -256,6 +256,7 @@ def product(
     else:
         groups = tile.count(m, n)
         entry, overrides = "tiled", tile.overrides()
+        overrides |= {"WHOLE": True} if k and k % tile.bk == 0 else {}
     if splits == 1:
         blocks = -(-groups // 8) if alone else groups
         # A dimension of the grid has a limit, also that of the batch.

@@ -1,6 +1,7 @@
-"""Values moved or set, shaders/move.wgsl."""
+"""Values moved or set, shaders/move.wgsl and shaders/transpose.wgsl."""
 
 import struct
+from math import prod
 
 from loom.gpu.builder import Builder
 from loom.gpu.program import ITEM, Tensor
@@ -30,6 +31,24 @@ def fill(b: Builder, y: Tensor, value: float = 0.0) -> Tensor:
         raise ValueError(f"fill: {value} in an array of {y.dtype}")
     word = struct.unpack("<I", struct.pack("<f", value))[0]
     _dispatch(b, "fill", [], y, -(-y.size * ITEM[y.dtype] // 4), word)
+    return y
+
+
+def transpose(b, x: Tensor, out: Tensor | None = None) -> Tensor:
+    """The last two axes swapped: x (..., R, C) -> (..., C, R), of x's type."""
+    rows, columns = x.shape[-2:]
+    outer = prod(x.shape[:-2])
+    y = out or b.tensor((*x.shape[:-2], columns, rows), x.dtype)
+    if not x.size:
+        return y
+    b.dispatch(
+        "transpose",
+        reads=[x],
+        writes=[y],
+        params=[rows, columns, outer],
+        groups=-(-columns // 32) * -(-rows // 32) * outer,
+        overrides={"WIDE": True} if x.dtype == "f32" and b.stored == "f16" else {},
+    )
     return y
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 PROCESSORS = 132  # multiprocessors of a large GPU
 SHORTEST = 64  # steps of k that a split is worth
 STARTING = 48  # steps of k that beginning and ending a tile take as long as
-ADDING, COMBINING = 100, 400_000  # what adding a value takes, and one more dispatch
+ADDING, COMBINING = 30, 300_000  # what adding a value takes, and one more dispatch
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,8 @@ class Tile:
     slots is how many workgroups a multiprocessor takes at a time, alone how long one of
     them takes by itself, in shares of what it takes among as many. speeds is how fast
     they compute, the fastest tile being 1: where b lies across k, along k, and where
-    values are read one by one.
+    reading asks for the end of k: its last tile is no whole one, or values are read one
+    by one.
     """
 
     bm: int
@@ -23,15 +24,14 @@ class Tile:
     bk: int
     tm: int
     tn: int
-    stages: int
     slots: int = 1
     alone: float = 1.0
     speeds: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     @property
     def shared(self) -> int:
-        """Bytes of workgroup memory."""
-        return 4 * self.stages * self.bk * (self.bm + self.bn)
+        """Bytes of workgroup memory, which two tiles of a and b take."""
+        return 8 * self.bk * (self.bm + self.bn)
 
     @property
     def threads(self) -> int:
@@ -50,21 +50,16 @@ class Tile:
             "BK": self.bk,
             "TM": self.tm,
             "TN": self.tn,
-            "STAGES": self.stages,
         }
 
 
 # Measured on an NVIDIA H100 (bench/gpu_products.py).
 TILES = (
-    Tile(128, 256, 16, 8, 16, 1, slots=1, alone=1.0, speeds=(1.0, 0.9, 0.71)),
-    Tile(128, 256, 8, 8, 16, 1, slots=1, alone=1.0, speeds=(0.92, 0.85, 0.65)),
-    Tile(128, 128, 32, 8, 8, 1, slots=1, alone=1.0, speeds=(0.935, 0.915, 0.82)),
-    Tile(128, 128, 16, 8, 16, 1, slots=2, alone=1.85, speeds=(0.95, 0.935, 0.85)),
-    Tile(64, 128, 16, 8, 8, 2, slots=2, alone=1.1, speeds=(0.88, 0.86, 0.8)),
-    Tile(64, 128, 16, 8, 8, 1, slots=3, alone=1.3, speeds=(0.91, 0.89, 0.835)),
-    Tile(128, 64, 16, 8, 8, 1, slots=3, alone=1.3, speeds=(0.89, 0.87, 0.82)),
-    Tile(64, 64, 32, 8, 4, 1, slots=4, alone=1.8, speeds=(0.8, 0.78, 0.7)),
-    Tile(32, 64, 32, 4, 4, 1, slots=3, alone=1.5, speeds=(0.68, 0.66, 0.6)),
+    Tile(128, 128, 8, 8, 16, slots=2, alone=1.9, speeds=(1.0, 0.965, 0.93)),
+    Tile(128, 128, 8, 8, 8, slots=2, alone=1.06, speeds=(0.96, 0.945, 0.97)),
+    Tile(64, 128, 8, 8, 8, slots=3, alone=1.6, speeds=(0.93, 0.9, 0.9)),
+    Tile(64, 64, 8, 8, 4, slots=4, alone=1.6, speeds=(0.78, 0.76, 0.7)),
+    Tile(32, 64, 16, 4, 4, slots=4, alone=1.33, speeds=(0.52, 0.5, 0.48)),
 )
 
 
@@ -73,7 +68,7 @@ def choose(
 ) -> tuple[Tile, int]:
     """The tile and the number of splits along k, by an estimate of the time.
 
-    way is the place in Tile.speeds: 0 b across k, 1 along k, 2 values one by one.
+    way is the place in Tile.speeds: 0 b across k, 1 along k, 2 with guards anyhow.
     """
     most = max(1, min(k // SHORTEST, 64))
     options = [
@@ -100,7 +95,7 @@ def _time(
     last = max(-(-rest // PROCESSORS), tile.alone) if rest else 0
     steps = round_up(-(-k // splits), tile.bk) + STARTING
     full = (rounds * tile.slots + last) * tile.bm * tile.bn * steps
-    busy = full / tile.speeds[way]
+    busy = full / tile.speeds[2 if k % tile.bk else way]
     if splits == 1:
         return busy
     return busy + m * n * batch * (splits + 1) * ADDING / PROCESSORS + COMBINING
