@@ -116,6 +116,9 @@ def _wgpu():
 
 def _enumerate() -> list:
     wgpu = _wgpu()
+    from loom.gpu import native  # which needs wgpu
+
+    native.allowed()
     try:
         found = list(wgpu.gpu.enumerate_adapters_sync())
     except (OSError, RuntimeError) as error:

@@ -18,6 +18,7 @@ Counting references is CPython's (Pyodide is CPython); elsewhere all arrays are 
 import sys
 import weakref
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import numpy as np
 
@@ -69,14 +70,16 @@ class Mirror:
 
     `send(key, name, array)` writes one array to the device; `fetch()` gives all of them
     as {(key, name): array}. Both are methods, held weakly: their owner owns the mirror.
+    `lock` is held wherever the device's values change.
     """
 
-    def __init__(self, send: Callable, fetch: Callable):
+    def __init__(self, send: Callable, fetch: Callable, lock=None):
         self._send, self._fetch = weakref.WeakMethod(send), weakref.WeakMethod(fetch)
         self._groups: dict[int, tuple] = {}  # id of the Arrays -> (key, Arrays)
         self._changed: set[int] = set()
         self._held: set[tuple] = set()
         self._locked: list[Array] = []
+        self._guard = lock or nullcontext()
         self.newer = False
 
     def watch(self, key, arrays: Arrays) -> None:
@@ -106,8 +109,9 @@ class Mirror:
 
     def touched(self, arrays: Watched) -> None:
         """Someone reads or writes `arrays`."""
-        self.pull()
-        self._changed.add(id(arrays))
+        with self._guard:  # a step between would make old values the newest
+            self.pull()
+            self._changed.add(id(arrays))
 
     def push(self) -> bool:
         """Send what Python may have changed; whether there was nothing."""
@@ -148,9 +152,11 @@ class Mirror:
         """Bring Python's arrays up to date, in place."""
         if not self.newer:
             return
-        values = self._fetch()()
-        self.newer = False
-        self.put(values)
+        with self._guard:
+            if self.newer:  # no other thread has brought them
+                values = self._fetch()()
+                self.newer = False
+                self.put(values)
 
     def put(self, values: dict[tuple, Array]) -> None:
         """Write the device's values, by (key, name), into Python's arrays."""

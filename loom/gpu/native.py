@@ -208,6 +208,7 @@ class Device:
         Raises DeviceLost when the device is gone, DeviceError for all that it refuses.
         """
         if self.lost:
+            allowed()
             raise DeviceLost("the GPU was lost")
         try:
             with self.lock:
@@ -287,10 +288,34 @@ class Device:
 
 
 _opened: dict[tuple, Device] = {}
+_forked = False
+
+
+def allowed() -> None:
+    """Raise DeviceError in a child of a process that has used wgpu: it would hang."""
+    if _forked:
+        raise DeviceError(
+            "the GPU was used before this process was forked, and a driver does not "
+            "outlive that. Start processes by multiprocessing's 'spawn', or use the "
+            "GPU in the children alone; read or save weights before."
+        )
+
+
+def _forget() -> None:
+    global _forked
+    _forked = True
+    for device in _opened.values():
+        # Another thread of the parent may have held the lock.
+        device.lock, device.lost, device.open = RLock(), True, False
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 def opened(adapter, number: int = 0, checked: bool = False) -> Device:
     """The device of an adapter, opened once a process; `number` opens it again."""
+    allowed()
     info = adapter.info
     names = ("backend_type", "vendor_id", "device_id", "device")
     key = (*(info[name] for name in names), number, checked)

@@ -56,7 +56,8 @@ class Session:
         self.adapter = adapter
         self.device, self._closed = self._open(), False
         self.stored = stored_type(precision, self.device)
-        self.mirror = Mirror(self._send, self._fetch)
+        lock = getattr(self.device, "lock", None)  # a page has no threads
+        self.mirror = Mirror(self._send, self._fetch, lock)
         self.has_gradients = False
         self.rows = 0
         self._programs: OrderedDict[tuple, Any] = OrderedDict()
@@ -169,13 +170,13 @@ class Session:
         """dL/dx of the last forward pass; keeps every gradient on the device."""
         with self.device.lock:
             try:
-                if self._last is not None:
+                if self._last is not None and len(dy) == self.rows:
                     return self._backward(dy)
             except DeviceLost:
                 self.recover()
         raise DeviceError(
-            "backward_gpu: what forward_gpu kept is gone: the GPU was lost, or the "
-            "network was changed. Run forward_gpu again."
+            "backward_gpu: what forward_gpu kept is gone: the GPU was lost, the "
+            "network was changed, or another thread ran it. Run forward_gpu again."
         )
 
     def _backward(self, dy) -> Array:
@@ -323,8 +324,8 @@ class Session:
         """Begin anew where layers, or their dicts of arrays, were replaced."""
         if self._closed:
             raise DeviceError(
-                "train: release_gpu, or init_gpu again, took the GPU from the run that "
-                "trains on it. Call them when it has ended."
+                "release_gpu, or init_gpu again, took the GPU from what runs on it. "
+                "Call them when that has ended."
             )
         if not self._same():
             self.mirror.release()

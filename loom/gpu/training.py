@@ -122,13 +122,14 @@ class DeviceEngine:
         net.first().check_values(x)
         place = trainer.batch, trainer.step, trainer.samples, net.step
         entry = Entry(self._slot, len(x), place)
-        try:
-            if self.session.trained_by is not self:
-                self._take()
-            self._run(x, t, rate)
-        except DeviceLost:
-            self._recover()
-            self._run(x, t, rate)
+        with self.session.device.lock:  # from the first write to the last
+            try:
+                if self.session.trained_by is not self:
+                    self._take()
+                self._run(x, t, rate)
+            except DeviceLost:
+                self._recover()
+                self._run(x, t, rate)
         self._slot = (self._slot + 1) % RING
         net.step += 1
         self.pending.append(entry)

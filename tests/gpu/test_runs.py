@@ -55,17 +55,19 @@ def test_a_run_that_another_took_the_device_from_says_how_it_failed(adapter):
     assert next(run).loss > 0
 
 
-@pytest.mark.parametrize("method", ["release_gpu", "init_gpu"])
-def test_a_gpu_that_is_taken_from_a_run(adapter, method):
+@pytest.mark.parametrize(
+    ("method", "options"), [("release_gpu", ()), ("init_gpu", ("f16",))]
+)
+def test_a_gpu_that_is_taken_from_a_run(adapter, method, options):
     net, expected = make(), make()
     seen = []
 
     def callback(event):
         seen.append(event)
         if event.step == 4:
-            getattr(net, method)()
+            getattr(net, method)(*options)
 
-    with pytest.raises(DeviceError, match="took the GPU from the run that trains on"):
+    with pytest.raises(DeviceError, match="took the GPU from what runs on it"):
         train(net, callback, use_gpu=True)
     trainer = Trainer(expected, (X, CLASSES), config(batch_size=7, epochs=3))
     for event in trainer.run():
