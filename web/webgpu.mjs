@@ -23,7 +23,7 @@ const IDLE = 8;
 /** Bytes from which a write goes through a carrier, and how many of those are kept. */
 const [LARGE, CARRIERS] = [1 << 20, 4];
 /** Ms from a failure to the loss that it may come from. */
-const LOSS = 50;
+const LOSS = 500;
 /** Ms of asking for a result again and again before waiting for the browser to look. */
 const ASKING = 3;
 
@@ -55,11 +55,13 @@ async function opened() {
       "DeviceError",
     );
   }
-  const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
+  const adapter = await navigator.gpu
+    .requestAdapter({ powerPreference: "high-performance" })
+    .catch(() => null); // while the browser starts its GPU process again
   if (!adapter) {
     throw new LoomError(
       "WebGPU is there, but the browser gives no adapter: it may be blocked, or the driver " +
-        "unknown. Train on the CPU, or look at chrome://gpu.",
+        "unknown, or the GPU was lost too often. Train on the CPU, or look at chrome://gpu.",
       "DeviceError",
     );
   }
@@ -293,7 +295,11 @@ export class Device {
   async room() {
     const last = this.#flying.splice(0, this.#flying.length - IN_FLIGHT).at(-1);
     const start = performance.now();
-    if (last) await this.#asked(last);
+    try {
+      if (last) await this.#asked(last);
+    } catch (error) {
+      throw await this.#failed(error);
+    }
     // Asking costs a turn: short submissions are asked for in groups.
     const took = performance.now() - start;
     if (took < SHORT) this.#group = Math.min(LARGEST, 2 * this.#group);
@@ -401,7 +407,9 @@ export class Device {
     // What is read back is waited for anyway.
     if (copies.length || ++this.#grouped < this.#group) return;
     this.#grouped = 0;
-    this.#flying.push(this.#raw.queue.onSubmittedWorkDone());
+    const done = this.#raw.queue.onSubmittedWorkDone();
+    done.catch(() => {}); // `room` tells, or what is read back
+    this.#flying.push(done);
   }
 
   async #fetch(commands, copies, bytes, { first, kept, place } = {}) {

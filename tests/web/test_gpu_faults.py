@@ -4,9 +4,14 @@ The browser's own device is destroyed here, so that the loss comes as it does fr
 driver: by promises that are rejected, later than it happened.
 """
 
+import os
+import signal
+
 import pytest
-from conftest import Page
+from conftest import FLAGS, Page
 from test_gpu_training import SMALL, opened
+
+from tools.wasm import chromium
 
 WATCH = """
     window.devices = [];
@@ -119,6 +124,34 @@ def test_training_survives_losses_at_any_time(page):
     assert (result["Epochs"], losses, notices) == (200, 5, 5)
     assert len(result["LossHistory"]) == 200
     assert result["FinalLoss"] < 1.4
+
+
+def test_training_survives_the_end_of_the_browser_s_gpu_process(browser, server):
+    own = browser.browser_type.launch(executable_path=chromium.found(), args=FLAGS)
+    page = opened(own, server)
+    page.run(
+        LONG
+        + """
+        window.notices = 0;
+        await network.call("InitGPU");
+        window.trained = network.TrainAsync([x, t], { ...config, Epochs: 600 }, {
+          onProgress: ({ Kind, Epoch }) => {
+            if (Kind === "notice") notices++;
+            window.epoch = Epoch;
+          },
+        });
+        while (!window.epoch) await new Promise((resolve) => setTimeout(resolve, 20));
+        """
+    )
+    processes = own.new_browser_cdp_session().send("SystemInfo.getProcessInfo")
+    (gpu,) = (row["id"] for row in processes["processInfo"] if row["type"] == "GPU")
+    os.kill(gpu, signal.SIGKILL)
+    epochs, notices = page.run("return [(await trained).Epochs, notices];")
+    own_words = "warning: A valid external Instance reference no longer exists."
+    page.problems = [words for words in page.problems if words != own_words]
+    page.close()  # no promise was left alone
+    own.close()
+    assert (epochs, notices) == (600, 1)
 
 
 def test_a_gpu_that_is_lost_each_time_ends_it_with_words(page):

@@ -77,9 +77,11 @@ export class Training {
     const { input, target } = samples.train;
     session.become("training");
     let looked = performance.now();
+    let learnt = false;
     const onProgress = (event) => {
       if (network !== session.network) return;
       this.#tell(event);
+      learnt ||= event.Step > 0;
       if (event.Kind === "epoch" && performance.now() - looked > LOOK) {
         looked = performance.now();
         session.tell("weights");
@@ -89,13 +91,13 @@ export class Training {
       const result = await network.TrainAsync([input, target], config, { onProgress });
       this.#done += result.Epochs;
       this.#seconds += result.TotalTime / 1e9;
-      session.trained ||= result.Steps > 0;
       this.#say(result.Stopped ? "Stopped" : "Trained");
     } catch (error) {
       notice($("train-error"), error);
       this.#say("Failed");
     }
     if (network !== session.network) return;
+    session.trained ||= learnt;
     session.become("idle");
     session.tell("weights");
   }
