@@ -79,7 +79,14 @@ export function encode(values, where, host) {
     }
     if (ArrayBuffer.isView(value)) {
       if (value instanceof DataView) refuse(path, "a typed array", "a DataView");
-      return put(value, value.shape ?? [value.length]);
+      if (value.buffer.detached) refuse(path, "a typed array", "one that was transferred");
+      const shape = Array.from(value.shape ?? [value.length]);
+      if (!shape.every((size) => Number.isInteger(size) && size >= 0)) {
+        refuse(`${path}.shape`, "whole numbers", JSON.stringify(value.shape));
+      }
+      const array = plain(value);
+      if (array !== value) owned.push(array.buffer);
+      return put(array, shape);
     }
     if (Array.isArray(value)) {
       const shape = numericShape(value);
@@ -107,6 +114,12 @@ export function encode(values, where, host) {
   while (length > 0 && values[length - 1] === undefined) length--;
   const skeleton = values.slice(0, length).map((v, i) => walk(v, `argument ${i + 1}`));
   return { text: JSON.stringify(skeleton), buffers, owned };
+}
+
+/** An array as Python and WebGPU take it: no halves, no memory that changes its size. */
+function plain(array) {
+  if (array.constructor.name === "Float16Array") return Float32Array.from(array);
+  return array.buffer.resizable || array.buffer.growable ? array.slice() : array;
 }
 
 /** The shape of a rectangular nested list of numbers, or null if it is none. */

@@ -102,7 +102,7 @@ def split(
     if not 0 < aside < count:
         raise InputError(
             f"split: expected a part that leaves samples on both sides, got {held_out} "
-            f"of {count} samples. Set held_out=0.2, or bring more samples."
+            f"of {count} samples. Bring more samples, or set another held_out."
         )
     order = random.permutation(seed, count, purpose=random.DATA)
     apart, kept = order[:aside], order[aside:]

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isfinite
@@ -14,6 +15,7 @@ Array = np.ndarray
 MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "?", "-"))
 MAX_CLASSES = 20  # whole numbers of more values than this are a regression's target
 _MAX_PROBLEMS = 5
+_DECIMAL = re.compile(r"^([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)$")
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def read_table(
     task: str | None = None,
     ignore: Iterable[str] = (),
 ) -> Table:
-    """Inputs and targets of a CSV (commas, semicolons or tabs).
+    """Inputs and targets of a CSV (commas, tabs, or semicolons and then 1,5 for 1.5).
 
     target: a column's name or its number from 1 (None: the last). header: whether
     the first line names the columns (None: when no cell of it is a number). task:
@@ -71,14 +73,18 @@ def read_table(
     )
 
 
-def text_columns(text: str, *, name: str = "table", header=None) -> list[str]:
-    """The columns of a CSV in which no cell is a number. Raises as `read_table`."""
+def columns_of(text: str, *, name: str = "table", header=None) -> tuple[list, list]:
+    """Names of a CSV's columns: those in which no cell is a number, and all.
+
+    Raises as `read_table`.
+    """
     names, _, rows = _cells(text, name, header)
-    return [
+    words = [
         column
         for i, column in enumerate(names)
         if not any(_is_number(row[i]) for row in rows)
     ]
+    return words, names
 
 
 def read_inputs(
@@ -122,6 +128,8 @@ def _cells(text: str, name: str, header: bool | None):
             if any(cell.strip() for cell in row):
                 lines.append(reader.line_num)
                 rows.append([cell.strip() for cell in row])
+                if delimiter == ";":
+                    rows[-1] = [_DECIMAL.sub(r"\1.\2", cell) for cell in rows[-1]]
     except csv.Error as error:
         raise FormatError(f"{name}: line {reader.line_num}: {error}.") from None
     if not rows:
@@ -178,8 +186,8 @@ def _numbers(name, names, lines, rows, columns) -> Array:
             if value is None:
                 raise InputError(
                     f"{name}: expected numbers in column {names[i]!r}, got "
-                    f"{row[i]!r} in line {lines[number]}. Leave the column out "
-                    f"(--ignore {names[i]!r}), or write it as numbers."
+                    f"{row[i]!r} in line {lines[number]}. Leave the column out, or "
+                    "write it as numbers."
                 )
             if not isfinite(value) or abs(value) > 3e38:
                 raise InputError(
@@ -214,7 +222,7 @@ def _targets(cells: list[str], column: str, name: str, task: str | None):
     if len(different) > max(2, len(cells) // 2):
         raise InputError(
             f"{name}: the target {column!r} has {len(different)} classes in "
-            f"{len(cells)} rows. Choose another column, or --task regression."
+            f"{len(cells)} rows. Choose another column, or make it a regression."
         )
     order = sorted(different)
     index = {value: i for i, value in enumerate(order)}

@@ -1,5 +1,6 @@
 """Examples for the page: rows, samples, networks, and tables dropped onto it."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -8,8 +9,8 @@ import numpy as np
 
 from loom import data
 from loom.data.standard import Standard, fold
-from loom.data.table import text_columns
-from loom.errors import ConfigError, known
+from loom.data.table import Table, columns_of
+from loom.errors import ConfigError, InputError, known
 from loom.examples import BY_NAME, Example, Task
 from loom.examples.tables import from_table
 from loom.network import Network
@@ -17,6 +18,7 @@ from loom.serialization import load_model_from_string, save_model_to_string
 
 __all__ = ["catalog", "new_network", "open_model", "read_csv", "samples", "save"]
 
+MOST_NAMES = 8  # of columns in a sentence
 _own: dict[str, Example] = {}  # of tables that were dropped onto the page
 
 
@@ -83,24 +85,44 @@ def open_model(text: str) -> dict[str, Any]:
 def read_csv(text: str, file: str, target: str | None = None) -> dict[str, Any]:
     """Make an example of a table: {name, target, choices}.
 
-    The target is the named column, or the last; `choices` are all columns. Other
-    columns of text are left out.
+    The target is the named column, or the last that can be one; `choices` are all
+    columns. Other columns of text are left out.
     """
-    words = text_columns(text, name=file)
-    table = data.read_table(text, target, name=file, ignore=words)
+    words, every = columns_of(text, name=file)
+    table = _table(text, file, words, [target] if target else every[::-1])
+    if len(table.inputs) < 3:
+        raise InputError(
+            f"{file}: {len(table.inputs)} rows are too few, for a fifth is held out. "
+            "Bring 3 or more."
+        )
     left = [column for column in words if column != table.target]
     about = (
         f"{len(table.inputs):,} rows of {file}, which does not leave this page: learns "
-        f"{table.target} from {', '.join(table.columns)}; a fifth is held out."
+        f"{table.target} from {_listed(table.columns)}; a fifth is held out."
     )
     if left:
-        about += f" Text is left out: {', '.join(left)}."
+        about += f" Text is left out: {_listed(left)}."
     row = from_table(file, lambda: table, about=about)
     row.build(1)  # says what is wrong now, not at the first training
     _own[file] = row
     task_of.cache_clear()
-    choices = [*table.columns, table.target, *left]
-    return {"name": file, "target": table.target, "choices": choices}
+    return {"name": file, "target": table.target, "choices": every}
+
+
+def _table(text: str, file: str, words: list[str], targets: list[str]) -> Table:
+    """The table with the first of the targets that can be one."""
+    first = None
+    for target in targets:
+        try:
+            return data.read_table(text, target, name=file, ignore=words)
+        except InputError as error:
+            first = first or error
+    raise first
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def example_of(name: str) -> Example:

@@ -107,7 +107,7 @@ def test_a_table_becomes_an_example_without_its_text():
     assert found == {
         "name": "mine.csv",
         "target": "kind",
-        "choices": ["size", "weight", "kind", "colour"],
+        "choices": CSV.splitlines()[0].split(","),
     }
     row = ask("Catalog")[-1]
     assert (row["name"], row["own"], row["metric"]) == ("mine.csv", True, "accuracy")
@@ -120,6 +120,29 @@ def test_a_table_becomes_an_example_without_its_text():
     assert back["example"] == "mine.csv"
     with pytest.raises(FormatError, match="line 3"):
         ask("ReadCsv", "a,b\n1,2\n3\n", "bad.csv")
+
+
+def test_a_table_whose_last_column_cannot_be_learnt_opens_with_another():
+    rows = "\n".join(f"{i},{i * i % 7},k{i},same" for i in range(30))
+    found = ask("ReadCsv", f"a,b,name,kind\n{rows}\n", "odd.csv")
+    assert found["target"] == "b"
+    assert found["choices"] == ["a", "b", "name", "kind"]
+    with pytest.raises(InputError, match="'kind', got 'same' in every row"):
+        ask("ReadCsv", f"a,b,name,kind\n{rows}\n", "odd.csv", "kind")
+    with pytest.raises(InputError, match=r"^one\.csv: .*'a', got '1' in every row"):
+        ask("ReadCsv", "b,a\n2,1\n2,1\n", "one.csv")
+    with pytest.raises(InputError, match=r"^few\.csv: 2 rows are too few"):
+        ask("ReadCsv", "a,kind\n1,x\n2,y\n", "few.csv")
+
+
+def test_many_columns_are_told_in_a_few_words():
+    names = ",".join(f"c{i}" for i in range(500))
+    rows = "\n".join(
+        ",".join(str((i + 1) * k % 5) for i in range(500)) for k in range(30)
+    )
+    ask("ReadCsv", f"{names}\n{rows}\n", "wide.csv", "c1")
+    about = ask("Catalog")[-1]["about"]
+    assert "learns c1 from c0, c2, c3, c4, c5, c6, c7, c8 and 491 more;" in about
 
 
 def test_layer_pictures():

@@ -41,6 +41,13 @@ def test_the_same_table_written_otherwise(text):
     assert (found.columns, found.classes) == (plain.columns, plain.classes)
 
 
+def test_between_semicolons_a_comma_is_a_decimal_point():
+    text = "a;b;y\n1,5;-,25;1\n2;3,0e1;2\n0,5;1;0\n"
+    table = read_table(text, task="regression")
+    np.testing.assert_array_equal(table.inputs, [[1.5, -0.25], [2, 30], [0.5, 1]])
+    assert read_inputs("a;b\n1,5;2\n", ["a"]).tolist() == [[1.5]]
+
+
 def test_the_target_is_the_last_or_by_name_or_number():
     assert read_table(PLAIN).target == "kind"
     assert read_table(PLAIN, "3").target == "kind"

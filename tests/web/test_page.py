@@ -96,7 +96,8 @@ def test_digits_reach_96_percent_in_under_60_seconds(demo):
             return new Set(new Uint32Array(data.buffer)).size;
         }""")
         assert colours > 4
-        assert "after epoch 30" in page.get_attribute(chart, "aria-label")
+        name = page.locator(chart).aria_snapshot().strip("-' ")
+        assert re.match('img "(Held-out accuracy|Loss): .* after epoch 30"', name)
 
 
 @pytest.mark.parametrize("digit", DRAWINGS)
@@ -211,7 +212,7 @@ def test_a_table_dropped_onto_the_page_is_learnt(fresh):
     expect(page.locator("#evaluate-summary")).to_contain_text("24 samples")
     # Another column: a regression.
     page.select_option("#target", "a")
-    expect(page.locator("#metric-name")).to_have_text("Held-out score")
+    expect(page.locator("#metric-name")).to_have_text("Held-out score, standardised")
     expect(page.locator("#about")).to_contain_text("Text is left out: chosen.")
     train(fresh)
     expect(page.locator("#evaluate-summary")).to_contain_text("Score")
@@ -401,6 +402,13 @@ def test_the_address_holds_the_state(fresh):
     values = [page.input_value(f"#{id}") for id in ("example", "epochs", "seed")]
     assert values == ["digits", "30", "1"]
     assert page.input_value("#plane-depth") == "2"
+    fresh.open_demo("?epochs=2.5&rate=1e9")
+    assert page.locator(":invalid").count() == 0
+    # Going back to a section is no way back to the settings of then.
+    page.click("nav a[href='#compare']")
+    page.fill("#epochs", "8")
+    page.go_back()
+    expect(page).to_have_url(re.compile("epochs=8"))
 
 
 def test_the_same_seed_gives_the_same_network_natively(demo):
@@ -443,6 +451,11 @@ def test_cpu_and_gpu_side_by_side(fresh):
     rows = [page.locator(f"#compare-{p} td").all_inner_texts() for p in ("cpu", "gpu")]
     assert all(float(row[0].replace(",", "")) > 0 for row in rows)
     assert float(rows[0][2]) == pytest.approx(float(rows[1][2]), rel=0.05)
+    page.click("#compare-run")
+    expect(note).to_contain_text("Training on the CPU")
+    page.click("#compare-run")
+    expect(note).to_have_text("Stopped")
+    expect(page.locator("#compare-run")).to_have_text("Run both")
     # And the network above trains there.
     assert page.is_checked("#use-gpu")
     train(fresh)

@@ -2,22 +2,31 @@
 //
 // A seed decides every weight and order, so a few numbers are a whole trained network.
 
-const read = () => new URLSearchParams(location.search);
+const query = new URLSearchParams(location.search);
 
 /** @returns {Record<string, string>} what the address says */
-export const fromAddress = () => Object.fromEntries(read());
+export const fromAddress = () => Object.fromEntries(query);
 
 /** Put values into the address; null takes one out. */
 export function toAddress(values) {
-  const query = read();
   for (const [key, value] of Object.entries(values)) {
     if (value === null || value === "") query.delete(key);
     else query.set(key, value);
   }
+  write();
+}
+
+// Going back to another section is no way back to settings of then.
+addEventListener("popstate", write);
+
+function write() {
   const text = query.toString();
   if (text === location.search.slice(1)) return;
   history.replaceState(null, "", `${location.pathname}${text && `?${text}`}${location.hash}`);
 }
+
+/** Points as the address can hold them: on a grid of 255 x 255. */
+export const onGrid = (values) => values.map((value) => Math.round(127 * value) / 127);
 
 /** Points (x, y, class) as text: two signed bytes and a class each, base64url. */
 export function packPoints(input, target) {

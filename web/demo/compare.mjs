@@ -5,11 +5,13 @@ const EPOCHS = 6;
 
 export class Compare {
   #session;
-  #busy = false;
+  /** The networks of a run under way. */
+  #made = [];
+  #stopped = false;
 
   constructor(session) {
     this.#session = session;
-    $("compare-run").addEventListener("click", () => this.run());
+    $("compare-run").addEventListener("click", () => (this.#busy ? this.stop() : this.run()));
     session.on(["example", "training"], () => this.#offer());
   }
 
@@ -32,19 +34,32 @@ export class Compare {
     this.#session.tell("training");
   }
 
+  get #busy() {
+    return this.#made.length > 0;
+  }
+
+  /** End the run under way. */
+  stop() {
+    this.#stopped = true;
+    for (const network of this.#made) network.stop();
+  }
+
   /** Train on both, one after the other. */
   async run() {
     const { loom, example, samples, seed } = this.#session;
-    this.#busy = true;
-    this.#offer();
     const note = $("compare-note");
-    const made = [];
+    const made = this.#made;
+    this.#stopped = false;
     try {
       for (const [place, useGPU] of [["cpu", false], ["gpu", true]]) {
+        made.push(await loom.call("page.NewNetwork", example.name, seed));
+        this.#offer();
         note.textContent = `Training on the ${place.toUpperCase()}`;
-        const network = await loom.call("page.NewNetwork", example.name, seed);
-        made.push(network);
-        await this.#train(network, place, useGPU, example, samples);
+        await this.#train(made.at(-1), place, useGPU, example, samples);
+        if (this.#stopped) {
+          note.textContent = "Stopped";
+          return;
+        }
       }
       note.textContent = "Comparing the outputs";
       const inputs = samples.held_out.input;
@@ -57,8 +72,7 @@ export class Compare {
     } catch (error) {
       note.textContent = error.message;
     } finally {
-      for (const network of made) network.free();
-      this.#busy = false;
+      for (const network of made.splice(0)) network.free();
       this.#offer();
     }
   }
@@ -84,13 +98,16 @@ export class Compare {
       cells[1].textContent = `${first.Seconds.toFixed(2)} s`;
       cells[2].textContent = short(event.Loss);
       cells[3].textContent = row ? percent(row.Accuracy ?? row.Score / 100) : "–";
+      const words = `Training on the ${place.toUpperCase()}, epoch ${event.Epoch} of ${EPOCHS}`;
+      if (event.Epoch < EPOCHS) $("compare-note").textContent = words;
     };
     await network.TrainAsync([input, target], config, { onProgress });
   }
 
   #offer() {
     const { state, samples, gpu } = this.#session;
-    $("compare-run").disabled = this.#busy || !gpu || state !== "idle" || !samples;
+    $("compare-run").textContent = this.#busy ? "Stop" : "Run both";
+    $("compare-run").disabled = !this.#busy && (!gpu || state !== "idle" || !samples);
     show($("compare-note"), Boolean($("compare-note").textContent) || this.#busy);
   }
 }

@@ -21,6 +21,14 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
+/** Set a control to what an address says, unless that is none of its values. */
+export function fill(control, value) {
+  const before = control.value;
+  if (control.type === "number" && !Number.isFinite(Number(value))) return;
+  if (value) control.value = value;
+  if (!control.checkValidity() || control.value === "") control.value = before;
+}
+
 /** Show or hide an element. */
 export const show = (element, shown = true) => {
   element.hidden = !shown;

@@ -39,6 +39,12 @@ export class Files {
     if (file.size > MOST) throw new Error(`${file.name} is ${megabytes(file.size)}: too large.`);
     const text = await file.text();
     if (/\.(csv|tsv|txt)$/i.test(file.name)) return this.#table(text, file.name);
+    if (!/^\s*\{/.test(text)) {
+      throw new Error(
+        `${file.name} is neither a model (.json) nor a table (.csv, .tsv or .txt). ` +
+          "Save a sheet as CSV to open it.",
+      );
+    }
     await this.#session.open(text);
     const { example } = this.#session;
     return `Opened ${file.name}${example ? `, a model for ${example.title}` : ""}.`;
@@ -64,7 +70,9 @@ export class Files {
   /** The page's address holds its whole state; see address.mjs. */
   async #link() {
     await navigator.clipboard.writeText(location.href);
-    return "Copied the link. Whoever opens it has the same settings, seed and points.";
+    const { own, name } = this.#session.example ?? {};
+    const rest = own ? `${name} stays here, on this page.` : "";
+    return `Copied the link. Whoever opens it has the same settings, seed and points. ${rest}`;
   }
 
   #showTarget() {

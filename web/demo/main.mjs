@@ -2,7 +2,7 @@
 import { keepOffline } from "../offline.mjs";
 import { fromAddress, toAddress } from "./address.mjs";
 import { Compare } from "./compare.mjs";
-import { $, notice, show } from "./dom.mjs";
+import { $, fill, notice, show } from "./dom.mjs";
 import { Evaluation } from "./evaluation.mjs";
 import { Explorer } from "./explorer.mjs";
 import { Files } from "./files.mjs";
@@ -53,8 +53,7 @@ async function open({ example, epochs, rate, seed, gpu, run, ...rest }) {
   const opening = playground.open(rest);
   await training.choose(known ? example : session.examples[0].name);
   if (gpu === "1") await looked;
-  if (Number(epochs) >= 1) $("epochs").value = epochs;
-  if (Number(rate) > 0) $("rate").value = rate;
+  for (const [id, value] of Object.entries({ epochs, rate })) fill($(id), value);
   $("use-gpu").checked = gpu === "1" && session.gpu;
   await opening;
   $("settings").addEventListener("input", keep);

@@ -1,7 +1,7 @@
 // The playground: points in a plane, and how a network divides it while it learns.
-import { packPoints, toAddress, unpackPoints } from "./address.mjs";
+import { onGrid, packPoints, toAddress, unpackPoints } from "./address.mjs";
 import { palette, shares } from "./colour.mjs";
-import { $, count, eachFrame, make, notice, short } from "./dom.mjs";
+import { $, count, eachFrame, fill, make, notice, short } from "./dom.mjs";
 
 const CLASSES = 6; // that can be painted
 const MOST = 1500; // points
@@ -49,11 +49,7 @@ export class Playground {
     $("plane-activation").replaceChildren(...options(plain.map(({ name }) => [name, name])));
     $("plane-activation").value = "tanh";
     for (let kind = 0; kind < CLASSES; kind++) $("plane-brushes").append(this.#brush(kind));
-    for (const [id, key] of Object.entries(KEPT)) {
-      const before = $(id).value;
-      if (values[key]) $(id).value = values[key];
-      if (!$(id).checkValidity() || $(id).value === "") $(id).value = before;
-    }
+    for (const [id, key] of Object.entries(KEPT)) fill($(id), values[key]);
     const points = values.points && unpackPoints(values.points, CLASSES);
     if (points) {
       this.#points = points;
@@ -222,10 +218,13 @@ export class Playground {
       y: 1 - (2 * offsetY) / canvas.clientHeight,
     });
     canvas.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0) return;
+      if (event.button !== 0 || event.pointerType === "touch") return;
       down = true;
       canvas.setPointerCapture(event.pointerId);
       this.#add(place(event));
+    });
+    canvas.addEventListener("click", (event) => {
+      if (event.pointerType === "touch") this.#add(place(event));
     });
     let last = 0;
     canvas.addEventListener("pointermove", (event) => {
@@ -273,7 +272,7 @@ export class Playground {
     this.#own = true;
     const kind = this.#kind();
     this.#points = {
-      input: Float32Array.from([...input, x, y]),
+      input: Float32Array.from(onGrid([...input, x, y])), // or a link would learn others
       target: Float32Array.from([...target, kind]),
     };
     $("plane-count").textContent = count(this.#points.target.length);

@@ -135,6 +135,12 @@ export class Training {
     $(id).replaceChildren(make("span", { text: title }), ...items);
   }
 
+  /** Give a chart's name, and what it shows, to who does not see it. */
+  #describe(text, chart) {
+    const name = chart === "loss-chart" ? "Loss" : $("metric-name").textContent;
+    $(chart).setAttribute("aria-label", text ? `${name}: ${text}` : name);
+  }
+
   #say(text) {
     $("status").textContent = text;
   }
@@ -147,7 +153,9 @@ export class Training {
     if (!example) return;
     $("epochs").value = example.config.Epochs;
     $("rate").value = example.config.LearningRate;
-    const name = `Held-out ${example.metric === "loss" ? "accuracy" : example.metric}`;
+    // Standardised values deviate by other shares than those that Evaluate shows.
+    const kinds = { loss: "accuracy", score: "score, standardised" };
+    const name = `Held-out ${kinds[example.metric] ?? example.metric}`;
     $("metric-name").textContent = name;
     this.#keys("accuracy-caption", name);
   }
@@ -158,6 +166,7 @@ export class Training {
     this.#done = this.#seconds = 0;
     this.accuracy.clear();
     this.loss.clear();
+    for (const chart of ["accuracy-chart", "loss-chart"]) this.#describe("", chart);
     for (const id of ["metric", "loss", "epoch", "time", "speed"]) $(id).textContent = "–";
     this.#say(this.#session.trained ? "Opened" : "Ready");
     this.#session.become("idle");
@@ -191,8 +200,8 @@ export class Training {
     const metric = row.Accuracy ?? row.Score / 100;
     this.accuracy.add(epoch, metric);
     $("metric").textContent = percent(metric);
-    $("accuracy-chart").setAttribute("aria-label", `${percent(metric)} after epoch ${epoch}`);
-    $("loss-chart").setAttribute("aria-label", `${short(event.Loss)} after epoch ${epoch}`);
+    this.#describe(`${percent(metric)} after epoch ${epoch}`, "accuracy-chart");
+    this.#describe(`${short(event.Loss)} after epoch ${epoch}`, "loss-chart");
   }
 
   #readings = eachFrame((event, done, seconds) => {
