@@ -59,7 +59,7 @@ TILES = (
     Tile(128, 128, 8, 8, 8, slots=2, alone=1.06, speeds=(0.96, 0.945, 0.97)),
     Tile(64, 128, 8, 8, 8, slots=3, alone=1.6, speeds=(0.93, 0.9, 0.9)),
     Tile(64, 64, 8, 8, 4, slots=4, alone=1.6, speeds=(0.78, 0.76, 0.7)),
-    Tile(32, 64, 16, 4, 4, slots=4, alone=1.33, speeds=(0.52, 0.5, 0.48)),
+    Tile(32, 64, 16, 4, 4, slots=4, alone=1.5, speeds=(0.6, 0.58, 0.55)),
 )
 
 
