@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.gpu.conftest import adapter  # noqa: F401
+from tests.gpu.test_leaks import resident
 
 X = np.array([[0.25, -1, 3], [2, 0.5, -0.125]], np.float32)
 
@@ -119,3 +120,23 @@ def test_without_a_gpu_the_error_says_what_to_do(api, monkeypatch):
     assert api.text("GetInfo", net)["gpu_enabled"] is False
     assert json.loads(api.raw("Call", net, b"ForwardCPU", b"[[1,2,3]]"))
     api.free(net)
+
+
+def test_cycles_of_few_rows_do_not_grow_the_process(api, nets):
+    _, gpu = nets
+    x, targets = np.ones((4, 3), np.float32), np.zeros((4, 2), np.float32)
+
+    def cycles(count):
+        for _ in range(count):
+            assert api.call(gpu, "InitGPU") == []
+            assert api.call(gpu, "InitGPU") == []  # it is open
+            for rows in (1, 4):
+                api.run("Loom_ForwardF32", gpu, x[:rows], 2 * rows)
+                api.run("Loom_BackwardF32", gpu, targets[:rows], 3 * rows)
+            api.train(gpu, x, targets, "{}")
+            assert api.call(gpu, "ReleaseGPU") == []
+
+    cycles(50)
+    before = resident()
+    cycles(200)
+    assert resident() - before < 2_000
