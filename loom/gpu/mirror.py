@@ -156,7 +156,8 @@ class Mirror:
             if self.newer:  # no other thread has brought them
                 values = self._fetch()()
                 self.newer = False
-                self.put(values)
+                if values:  # or they were lost with the device
+                    self.put(values)
 
     def put(self, values: dict[tuple, Array]) -> None:
         """Write the device's values, by (key, name), into Python's arrays."""

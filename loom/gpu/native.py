@@ -221,7 +221,9 @@ class Device:
         text = str(error).lower()
         if "lost" in text or "parent device" in text or "destroyed" in text:
             self.lost, self.open = True, False
-            raise DeviceLost(f"the GPU was lost: {_first_line(error)}") from None
+            raise DeviceLost(
+                f"the GPU was lost ({_first_line(error)}); the next call opens it again"
+            ) from None
 
     # Pipelines -------------------------------------------------------------------
 

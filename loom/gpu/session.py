@@ -393,9 +393,13 @@ class Session:
         self.device.write(self._arena(role, place.arena), at, values)
 
     def _fetch(self) -> dict[tuple[int, str], Array]:
-        return self._arrays("weight", self.layout.weights) | self._arrays(
-            "state", self.layout.states
-        )
+        layout = self.layout
+        try:
+            weights = self._arrays("weight", layout.weights)
+            return weights | self._arrays("state", layout.states)
+        except DeviceLost:
+            self.recover()
+            return {}
 
     def _arrays(self, role: str, places: dict) -> dict[tuple[int, str], Array]:
         """Arrays of a role as they are on the device, one read an arena."""

@@ -8,6 +8,7 @@ Batch statistics are each device's own, as in PyTorch's DistributedDataParallel.
 """
 
 from collections import Counter
+from contextlib import suppress
 from itertools import pairwise
 
 import numpy as np
@@ -16,6 +17,7 @@ from loom.gpu import native
 from loom.gpu.detector import key
 from loom.gpu.kernels.optimize import Control
 from loom.gpu.session import Session
+from loom.gpu.store import DeviceLost
 from loom.gpu.training import DeviceEngine
 
 Array = np.ndarray
@@ -52,6 +54,7 @@ class Team(Session):
 
     def recover(self) -> None:
         """Open lost devices again; all begin with the last values that Python has."""
+        self.mirror.resend()  # before the others read them
         for row in self.others:
             row.renew()
         super().recover()
@@ -106,6 +109,8 @@ class Follower(Session):
 
     def renew(self) -> None:
         """Begin anew, on a new device if this one was lost."""
+        with suppress(DeviceLost):  # nobody may have noticed
+            self.read_control()
         self._drop()
         if self.device.lost:
             self.device = self._reopen()

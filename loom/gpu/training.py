@@ -172,6 +172,8 @@ class DeviceEngine:
         session, optimizer = self.session, self.trainer.optimizer
         try:
             session.mirror.pull()
+            if session.trained_by is not self:
+                return  # lost with the device
             control = session.read_control()
             for number, name in enumerate(slots_of(self.config)):
                 values = session.slots(name)

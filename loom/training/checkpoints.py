@@ -14,7 +14,7 @@ Reading takes the file as hostile: everything is checked before anything is chan
 import json
 import os
 from dataclasses import fields
-from math import isfinite
+from math import isfinite, nan
 from typing import Any
 from zlib import crc32
 
@@ -140,7 +140,8 @@ def _progress(trainer) -> dict[str, Any]:
         "net_seed": trainer.net.seed,
         "net_step": trainer.net.step,
         "optimizer_steps": trainer.optimizer.steps,
-        "loss_history": result.loss_history,
+        # An epoch whose losses were lost with a GPU has none.
+        "loss_history": [v if isfinite(v) else None for v in result.loss_history],
         "best_loss": result.best_loss,
         "best_epoch": result.best_epoch,
         "validation_history": result.validation_history,
@@ -228,7 +229,7 @@ def _check_progress(progress: dict, batches: int, where: str) -> None:
         len(history) != progress["epoch"]
         or progress["batch"] > batches
         or progress["loss_scale"] < 0
-        or not all(type(v) in _NUMBER and isfinite(v) for v in history)
+        or not all(v is None or (type(v) in _NUMBER and isfinite(v)) for v in history)
         or not all(isinstance(row, dict) for row in progress["validation_history"])
     ):
         raise FormatError(f"{where}: its progress contradicts itself.")
@@ -254,7 +255,8 @@ def _set_progress(trainer, progress: dict[str, Any]) -> None:
         setattr(trainer, name, progress[name])
     trainer.net.seed, trainer.net.step = progress["net_seed"], progress["net_step"]
     trainer.optimizer.steps = progress["optimizer_steps"]
-    result, history = trainer.result, progress["loss_history"]
+    result = trainer.result
+    history = [nan if v is None else v for v in progress["loss_history"]]
     result.loss_history = history
     result.best_loss, result.best_epoch = progress["best_loss"], progress["best_epoch"]
     result.epochs, result.final_loss = progress["epoch"], (history or [None])[-1]

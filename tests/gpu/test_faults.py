@@ -181,6 +181,37 @@ def test_training_goes_on_when_the_device_is_lost(adapter):
     assert_close(losses[-1:], expected.loss_history[-1:], "trace", "last loss")
 
 
+def test_what_is_read_after_a_loss_is_of_the_last_synchronisation(adapter):
+    net = make()
+    before = net.layers[0].parameters["weight"].copy()
+    settings = {"epochs": 2, "batch_size": 8, "use_gpu": True}
+    trainer = Trainer(net, (X, T), TrainingConfig(**settings))
+    for event in trainer.run():
+        if event.step == 3:
+            break
+    net.session().device.destroy()
+    with pytest.warns(UserWarning, match="was lost; it is opened again with"):
+        assert np.array_equal(net.layers[0].parameters["weight"], before)
+    assert_close(net.forward_gpu(X)[0], net.forward_cpu(X)[0], "forward", "afterwards")
+
+
+def test_a_checkpoint_after_a_loss(adapter, tmp_path):
+    """The first epoch's losses are lost: it has no average, then or when resumed."""
+    settings = {"batch_size": 8, "use_gpu": True, "checkpoint_path": tmp_path / "run"}
+    net, again = make(), make()
+
+    def callback(event):
+        if event.kind == "batch" and event.step == 4:
+            net.session().device.destroy()
+
+    with pytest.warns(UserWarning, match="was lost"):
+        result = net.train((X, T), TrainingConfig(epochs=2, **settings), callback)
+    more = again.train((X, T), TrainingConfig(epochs=3, resume=True, **settings))
+    for history in (result.loss_history, more.loss_history):
+        assert np.isnan(history).tolist() == [True] + [False] * (len(history) - 1)
+    assert more.loss_history[1] == result.loss_history[1] == result.best_loss
+
+
 def lose_after(trainer, step):
     """Run to the end, and destroy the device after a synchronised step."""
     net = trainer.net

@@ -41,3 +41,23 @@ def test_a_batch_smaller_than_the_devices(twice):
         for net in (one, two)
     )
     assert_close(b.loss_history, a.loss_history, "trace", "losses")
+
+
+@pytest.mark.parametrize("lost", [(0,), (1,), (0, 1)], ids=str)
+def test_devices_of_a_team_are_lost(twice, lost):
+    net = make()
+    net.init_gpu(devices="all")
+
+    def callback(event):
+        if event.step == 4 and event.kind == "batch":
+            for number in lost:
+                net.session().sessions[number].device.destroy()
+
+    with pytest.warns(UserWarning, match="was lost"):
+        result = train(net, callback, use_gpu=True, batch_size=9)
+    assert result.loss_history[-1] < 2
+    assert_close(net.forward_gpu(X)[0], net.forward_cpu(X)[0], "forward", "y")
+    sessions = net.session().sessions
+    same = [row.read_arena("weight", 0) for row in sessions]
+    assert (same[0] == same[1]).all()
+    net.release_gpu()
