@@ -201,6 +201,15 @@ class Grid:
         return next((row for row in self.layers if not row.is_view), self.layers[0])
 
     @python_only
+    def check_values(self, x: Array) -> None:
+        """InputError for inputs that the first layer cannot take: token ids."""
+        first = self.first()
+        try:
+            first.check_values(x)
+        except InputError as error:
+            raise InputError(f"layer {self.position(first.index)} {error}") from None
+
+    @python_only
     def where(self, index: int) -> str:
         """A layer's place and type as text, for errors."""
         return f"layer {self.position(index)} {type(self.layers[index]).__name__}"

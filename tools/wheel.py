@@ -34,6 +34,8 @@ INTERNAL = (
     *("loom/assets/", "loom/browser.py", "loom/cabi/", "loom/fabric/", "loom/files.py"),
     *("loom/gpu/", "loom/introspection.py", "loom/kernels/", "loom/linalg.py"),
     *("loom/page/", "loom/picture.py", "loom/random.py", "loom/tensorfile.py"),
+    *("loom/export/steps.py", "loom/interchange/onnx/graph.py"),
+    *("loom/interchange/onnx/layers.py", "loom/training/checkpoints.py"),
     *("loom/training/batches.py", "loom/training/optimizers.py", "loom/wire.py"),
 )
 KEPT = (

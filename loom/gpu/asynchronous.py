@@ -71,7 +71,7 @@ class AsyncSession(Session):
 
     async def forward(self, x: Array | GPUArray) -> Array:
         """Outputs in evaluation mode; x (B, *input_shape), checked by the network."""
-        self.net.first().check_values(x)
+        self.net.check_values(x)
         try:
             return await self.run_forward(x)
         except DeviceLost:
@@ -321,7 +321,7 @@ class AsyncEngine(DeviceEngine):
     def step(self, x: Array, t: Array, rate: float) -> Entry:
         """Forward, loss, backward, clip and update in one submission."""
         trainer, net = self.trainer, self.trainer.net
-        net.first().check_values(x)
+        net.check_values(x)
         place = trainer.batch, trainer.step, trainer.samples, net.step
         program = self._program
         block = step_block(net.seed, net.step, rate, self._slot)

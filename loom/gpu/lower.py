@@ -9,6 +9,7 @@ Modes:  "forward"    evaluation; inputs x, outputs y
                      "loss")
 """
 
+from loom.errors import ShapeError
 from loom.gpu.builder import Builder
 from loom.gpu.kernels import elementwise, move, optimize
 from loom.gpu.kernels.loss import loss
@@ -90,9 +91,11 @@ def _forward(b: Builder, net, x: Tensor) -> tuple[Tensor, list]:
             x = move.cast(b, x, "f32")
         elif not (layer.is_view and x.buffer.role == "input"):
             x = move.cast(b, x, b.stored)
-        x, cache = layer.lower_forward(
-            b, x.reshape(rows, *shape), *(outputs[i] for i in sources)
-        )
+        x = x.reshape(rows, *shape)
+        try:
+            x, cache = layer.lower_forward(b, x, *(outputs[i] for i in sources))
+        except ShapeError as error:
+            raise ShapeError(f"layer {net.position(index)} {error}") from None
         if kept:
             b.flush(x)
         caches.append(cache)

@@ -94,7 +94,7 @@ class Session:
 
         `meanwhile()` is called while the device computes.
         """
-        self.net.first().check_values(x)
+        self.net.check_values(x)
         with self.device.lock:
             try:
                 return self._forward(x, meanwhile)
@@ -144,7 +144,7 @@ class Session:
 
         The loss is None, too, where outputs are no probabilities but must be.
         """
-        self.net.first().check_values(x)
+        self.net.check_values(x)
         with self.device.lock:
             try:
                 return self._assess(x, columns, t, loss_row)

@@ -119,7 +119,7 @@ class DeviceEngine:
     def step(self, x: Array, t: Array, rate: float) -> Entry:
         """Forward, loss, backward, clip and update in one submission."""
         trainer, net = self.trainer, self.trainer.net
-        net.first().check_values(x)
+        net.check_values(x)
         place = trainer.batch, trainer.step, trainer.samples, net.step
         entry = Entry(self._slot, len(x), place)
         with self.session.device.lock:  # from the first write to the last

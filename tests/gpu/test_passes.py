@@ -58,6 +58,24 @@ def test_dx_has_the_shape_of_x_where_the_first_layer_takes_another(adapter):
     net.release_gpu()
 
 
+def test_errors_name_the_layer_as_on_the_cpu(adapter):
+    texts = []
+    norm = loom.Network.stack(
+        loom.Dense(12, 9), loom.layers.BatchNorm(9), loom.Dense(9, 4), seed=1
+    )
+    for use_gpu in (False, True):
+        with pytest.raises(ShapeError) as caught:
+            norm.train([(X[:1], [[1, 0, 0, 0]])], {"UseGPU": use_gpu})
+        texts.append(str(caught.value))
+    assert texts[0] == texts[1]
+    assert texts[0].startswith("layer (0, 0, 1) BatchNorm: expected at least 2")
+    words = loom.layers.Reshape((6, 2)), loom.layers.Embedding(5, 3)
+    net = loom.Network.stack(*words, input_shape=(12,), seed=1)
+    for method in (net.forward_cpu, net.forward_gpu):
+        with pytest.raises(InputError, match=r"^layer \(0, 0, 1\) Embedding: expected"):
+            method(X)
+
+
 def test_what_is_refused(adapter):
     net = make()
     with pytest.raises(ConfigError, match=r"backward_gpu: run forward_gpu first\."):
