@@ -23,6 +23,7 @@
 // Edge tiles read the last row or column again instead of guarding: what that gives is
 // not stored. Only k is guarded, with zeros.
 //: include matmul_parts
+//: include grid
 //: include tile
 
 override RM: u32 = 8u;

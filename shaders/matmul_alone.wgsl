@@ -63,7 +63,7 @@ fn alone(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) t: u32,
 ) {
-    let id = linear_group(vec3u(group.xy, 0u), vec3u(groups.xy, 1u)) * 8u + t;
+    let id = (group.x + groups.x * group.y) * 8u + t;
     // Down before across: what runs at the same time shares columns of b in the cache.
     let down_m = (p.m + TM - 1u) / TM;
     let m0 = id / TEAM % down_m * TM;

@@ -6,7 +6,6 @@
 //            BIAS, KEEP, ACCUMULATE, ACTIVATION, SLOPE the epilogue; SPLIT none of it;
 //            WIDE: y is f32 whatever is stored. COLUMNS of a product `write` are valid.
 //: include activation
-//: include grid
 
 override TA: bool = false;
 override TB: bool = false;

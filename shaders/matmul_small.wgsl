@@ -32,7 +32,7 @@ fn small(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) t: u32,
 ) {
-    let id = linear_group(vec3u(group.xy, 0u), vec3u(groups.xy, 1u)) * 8u + t;
+    let id = (group.x + groups.x * group.y) * 8u + t;
     //: if TM == 1u
     let m0 = 0u;
     let n = id * WIDTH;

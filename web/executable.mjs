@@ -35,7 +35,7 @@ export class Pipelines {
   }
 
   async #compile(row, text) {
-    const group = this.#layout(row.layout);
+    const group = this.layout(row.layout);
     // Ours are named by the program; the text has none of its own but for halves.
     const enables = row.features.filter((name) => name === "subgroups");
     const code = enables.map((name) => `enable ${name};\n`).join("") + text;
@@ -59,7 +59,8 @@ export class Pipelines {
     }
   }
 
-  #layout(rows) {
+  /** The layout of a row's bind group. */
+  layout(rows) {
     const key = JSON.stringify(rows);
     if (!this.#layouts.has(key)) {
       const entries = rows.map(([binding, access]) => ({
@@ -86,7 +87,8 @@ export class Executable {
   /** The dispatches by passes asked for. */
   #parts = new Map();
 
-  constructor(device, raw, program, pipelines, kept) {
+  /** What it runs must be given to `complete`. */
+  constructor(device, raw, program, layouts, kept) {
     this.#device = device;
     this.#program = program;
     const mine = (...values) => {
@@ -110,7 +112,7 @@ export class Executable {
     const groups = program.bind_groups.map(([pipeline, bindings]) =>
       raw.createBindGroup({
         label: program.pipelines[pipeline].label,
-        layout: pipelines[pipeline].getBindGroupLayout(0),
+        layout: layouts[pipeline],
         entries: bindings.map(([binding, buffer, offset, size]) => ({
           binding,
           resource: { buffer: this.#buffers[buffer], offset, size },
@@ -118,12 +120,17 @@ export class Executable {
       }),
     );
     this.#rows = program.dispatches.map(([pipeline, group, x, y, z]) => ({
-      pipeline: pipelines[pipeline],
+      pipeline,
       group: groups[group],
       x,
       y,
       z,
     }));
+  }
+
+  /** Take the pipelines, in the program's order. */
+  complete(pipelines) {
+    for (const row of this.#rows) row.pipeline = pipelines[row.pipeline];
   }
 
   /** A buffer by its own name, or by the name of the input that lies in it. */

@@ -95,7 +95,7 @@ export class Device {
   #grouped = 0;
   /** Staging buffers that wait for another use. @type {GPUBuffer[]} */
   #idle = [];
-  /** Mapped buffers for large writes by size; null while the device has it. */
+  /** Mapped buffers for large writes by size; null while the device has it, undefined before. */
   #carriers = new Map();
 
   constructor(adapter, raw) {
@@ -207,14 +207,16 @@ export class Device {
     this.#check();
     const program = JSON.parse(text);
     const names = JSON.parse(persistent);
-    const pipelines = await Promise.all(
-      program.pipelines.map((row) => this.#pipelines.get(row, program.shaders[row.shader])),
-    );
-    this.#check();
+    const rows = program.pipelines;
+    const made = rows.map((row) => this.#pipelines.get(row, program.shaders[row.shader]));
+    const layouts = rows.map((row) => this.#pipelines.layout(row.layout));
     const kept = (name) => this.#buffers.get(names[name]);
-    const executable = new Executable(this, this.#raw, program, pipelines, kept);
+    // Its buffers are made while the pipelines are.
+    const executable = new Executable(this, this.#raw, program, layouts, kept);
     try {
-      await this.#settled();
+      const [pipelines] = await Promise.all([Promise.all(made), this.#settled()]);
+      this.#check();
+      executable.complete(pipelines);
     } catch (error) {
       executable.close();
       throw error;
@@ -345,8 +347,8 @@ export class Device {
   // Inside ------------------------------------------------------------------------
 
   /**
-   * As writeBuffer, which takes new memory each time (8 MB: 8 ms). What is as large as a
-   * write before goes through a buffer that is kept, and mapped again afterwards (2 ms).
+   * As writeBuffer, which takes new memory each time (8 MB: 8 ms). From the second write
+   * of a size on, a buffer is kept and mapped for the next one, which goes through it (2 ms).
    */
   #put(buffer, offset, bytes) {
     const { length } = bytes;
@@ -362,13 +364,17 @@ export class Device {
       return;
     }
     this.#raw.queue.writeBuffer(buffer, offset, bytes);
-    if (length < LARGE || this.#carriers.has(length)) return;
+    if (length < LARGE || carrier === null) return;
+    if (this.#carriers.has(length)) {
+      this.#carry(length);
+      return;
+    }
     if (this.#carriers.size === CARRIERS) {
       const [oldest] = this.#carriers.keys();
       this.#carriers.get(oldest)?.destroy();
       this.#carriers.delete(oldest);
     }
-    this.#carry(length);
+    this.#carriers.set(length, undefined);
   }
 
   /** Have a carrier made if there is none, and mapped for the next write. */

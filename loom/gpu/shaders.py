@@ -19,6 +19,7 @@ _INCLUDE = re.compile(r"^//: (include|insert) (\w+)$", re.MULTILINE)
 _REMARK = re.compile(r"^ *(//(?!:).*)?\n", re.MULTILINE)
 _PARAMS = "@group(0) @binding(8) var<uniform> p: Params;"
 _ENTRY = re.compile(r"^@compute[^{]*\{$", re.MULTILINE)
+LINEAR = 5
 STORED = {"f32": "alias stored = f32;\n", "f16": "enable f16;\nalias stored = f16;\n"}
 
 
@@ -42,9 +43,6 @@ def source(name: str, overrides: dict | None = None, stored: str = "f32") -> str
 @lru_cache(maxsize=512)
 def _source(name: str, overrides: tuple, stored: str) -> str:
     seen = {name}
-    codes = None
-    if expanded(name):
-        codes = tuple(v for k, v in overrides if k in ("ACTIVATION", "SLOPE"))
 
     def included(match: re.Match) -> str:
         once, other = match[1] == "include", match[2]
@@ -58,7 +56,10 @@ def _source(name: str, overrides: tuple, stored: str) -> str:
     if expanded(name):
         text = expand.expand(text, dict(overrides))
     if "activation" in seen:
-        text = _called(activation_text(codes), text) + text
+        named, codes = dict(overrides), ()
+        if expanded(name):
+            codes = named.get("ACTIVATION", LINEAR), named.get("SLOPE", LINEAR)
+        text = _called(activation_text(*codes), text) + text
     return STORED[stored] + "alias stored4 = vec4<stored>;\n" + text
 
 
@@ -81,35 +82,34 @@ def expanded(name: str) -> bool:
 
 
 @lru_cache(maxsize=64)
-def activation_text(codes: tuple[int, ...] | None = None) -> str:
+def activation_text(f: int | None = None, g: int | None = None) -> str:
     """`activate(code, v)` and `slope(code, v, y)`, a case for each row of the table.
 
-    slope is f'; it reads v or y, whichever the row's `needs` says. Args: codes of the
-    rows, if not all
+    slope is f'; it reads v or y, whichever the row's `needs` says. Args: the only code
+    that each is called with
     """
-    values, slopes = [], []
-    for row in ACTIVATIONS:
-        if row.elementwise and (codes is None or row.code in codes):
-            values.append(
-                f"    case {row.code}u: {{ return {row.wgsl}; }}  // {row.name}"
-            )
-            slopes.append(f"    case {row.code}u: {{ return {row.wgsl_slope}; }}")
-    nl = "\n"
+    rows = [row for row in ACTIVATIONS if row.elementwise]
+    values = {row.code: row.wgsl for row in rows}
+    slopes = {row.code: row.wgsl_slope for row in rows}
     return f"""{raw("activation_parts")}
 fn activate(code: u32, v: f32) -> f32 {{
-  switch code {{
-{nl.join(values)}
-    default: {{ return v; }}
-  }}
+{_chosen(values, f, "v")}
 }}
 
 fn slope(code: u32, v: f32, y: f32) -> f32 {{
-  switch code {{
-{nl.join(slopes)}
-    default: {{ return 1.0; }}
-  }}
+{_chosen(slopes, g, "1.0")}
 }}
 """
+
+
+def _chosen(values: dict[int, str], code: int | None, other: str) -> str:
+    if code is not None:
+        return f"  return {values[code]};"
+    cases = "\n".join(f"    case {k}u: {{ return {v}; }}" for k, v in values.items())
+    return f"""  switch code {{
+{cases}
+    default: {{ return {other}; }}
+  }}"""
 
 
 def _called(functions: str, text: str) -> str:
