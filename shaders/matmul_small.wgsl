@@ -34,7 +34,6 @@ fn small(
 ) {
     let id = (group.x + groups.x * group.y) * 8u + t;
     //: if TM == 1u
-    let m0 = 0u;
     let n = id * WIDTH;
     //: else
     let down_m = (p.m + TM - 1u) / TM;
@@ -59,21 +58,16 @@ fn small(
     var at_b = (n + base_b) / WIDTH;
     let step_b = p.ldb / WIDTH;
     //: end
-    //: if TA
-    let row_a = 1u;
-    //: else
-    let row_a = p.lda;
-    //: end
     //: names
     var at_a: array<u32, READS>;
     //: names
     var sum: array<Line, TM>;
     //: unroll
     for (var r = 0u; r < READS; r++) {
+        at_a[r] = base_a;
         //: if TM > 1u
-        at_a[r] = min(m0 + TEAM * r + t % TEAM, p.m - 1u) * row_a;
+        at_a[r] += min(m0 + TEAM * r + t % TEAM, p.m - 1u) * select(p.lda, 1u, TA);
         //: end
-        at_a[r] += base_a;
     }
     let end = p.k;
     for (var k = 0u; k < end; k++) {
@@ -97,10 +91,10 @@ fn small(
             //: end
         }
     }
-    var at = m0 * p.ldy + n + base_y;
     //: if TM == 1u
-    write(at, n, vec4f(sum[0]));
+    write(base_y + n, n, vec4f(sum[0]));
     //: else
+    var at = base_y + m0 * p.ldy + n;
     for (var m = m0; m < min(m0 + TM, p.m); m++) {
         write(at, n, vec4f(sum[0]));
         at += p.ldy;

@@ -95,7 +95,7 @@ export class Device {
   #grouped = 0;
   /** Staging buffers that wait for another use. @type {GPUBuffer[]} */
   #idle = [];
-  /** Mapped buffers for large writes by size; null while the device has it, undefined before. */
+  /** Mapped buffers for large writes by size; null while the device has it. */
   #carriers = new Map();
 
   constructor(adapter, raw) {
@@ -347,8 +347,8 @@ export class Device {
   // Inside ------------------------------------------------------------------------
 
   /**
-   * As writeBuffer, which takes new memory each time (8 MB: 8 ms). From the second write
-   * of a size on, a buffer is kept and mapped for the next one, which goes through it (2 ms).
+   * As writeBuffer, which takes new memory each time (8 MB: 8 ms). What is as large as a
+   * write before goes through a buffer that is kept, and mapped again afterwards (2 ms).
    */
   #put(buffer, offset, bytes) {
     const { length } = bytes;
@@ -364,17 +364,13 @@ export class Device {
       return;
     }
     this.#raw.queue.writeBuffer(buffer, offset, bytes);
-    if (length < LARGE || carrier === null) return;
-    if (this.#carriers.has(length)) {
-      this.#carry(length);
-      return;
-    }
+    if (length < LARGE || this.#carriers.has(length)) return;
     if (this.#carriers.size === CARRIERS) {
       const [oldest] = this.#carriers.keys();
       this.#carriers.get(oldest)?.destroy();
       this.#carriers.delete(oldest);
     }
-    this.#carriers.set(length, undefined);
+    this.#carry(length);
   }
 
   /** Have a carrier made if there is none, and mapped for the next write. */

@@ -89,26 +89,24 @@ def activation_text(f: int | None = None, g: int | None = None) -> str:
     that each is called with
     """
     rows = [row for row in ACTIVATIONS if row.elementwise]
-    values = {row.code: row.wgsl for row in rows}
-    slopes = {row.code: row.wgsl_slope for row in rows}
     return f"""{raw("activation_parts")}
 fn activate(code: u32, v: f32) -> f32 {{
-{_chosen(values, f, "v")}
+{_chosen({row.code: row.wgsl for row in rows}, f)}
 }}
 
 fn slope(code: u32, v: f32, y: f32) -> f32 {{
-{_chosen(slopes, g, "1.0")}
+{_chosen({row.code: row.wgsl_slope for row in rows}, g)}
 }}
 """
 
 
-def _chosen(values: dict[int, str], code: int | None, other: str) -> str:
+def _chosen(values: dict[int, str], code: int | None) -> str:
     if code is not None:
         return f"  return {values[code]};"
     cases = "\n".join(f"    case {k}u: {{ return {v}; }}" for k, v in values.items())
     return f"""  switch code {{
 {cases}
-    default: {{ return {other}; }}
+    default: {{ return {values[LINEAR]}; }}
   }}"""
 
 

@@ -241,12 +241,12 @@ def product(
         if entry == "small":
             if vec_b and not transpose_b and "VEC_Y" in kind:
                 width = 4
-            names = ("TA", "TB", "VEC_B", "VEC_Y") if width == 4 else ("TA", "TB")
+            names = ("TA", "TB", "VEC_B", "VEC_Y")[: 4 if width == 4 else 2]
             kind = {name: True for name in names if name in kind}
-            begun = any(operand.start for operand in (a, w, y))
-            overrides |= {"BATCH": True} if begun or batch != (1, 1) else {}
+            if batch != (1, 1) or a.start or w.start or y.start:
+                overrides["BATCH"] = True
         elif k % 4 == 0:
-            overrides |= {"WHOLE": True}
+            overrides["WHOLE"] = True
         groups = -(-m // rows) * -(-n // (width * team)) * team
         features = ("subgroups",) if team > 1 else ()
     elif few is not None:
