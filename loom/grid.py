@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from copy import deepcopy
 from math import prod
 from typing import Any
 
@@ -121,6 +122,10 @@ class Grid:
             net.set_layer(*net.position(index), layer)
         net._prepare()
         return net
+
+    def __copy__(self) -> "Grid":
+        """As deepcopy: networks that shared layers would train each other's."""
+        return deepcopy(self)
 
     # The grid --------------------------------------------------------------------
 

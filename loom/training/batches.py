@@ -141,7 +141,8 @@ def _pair(item: Any, where: str) -> tuple[Any, Any]:
     size = f" of {len(item)}" if isinstance(item, tuple | list) else ""
     raise InputError(
         f"{where}: expected a pair (inputs, targets) or {{Input, Target}}, got "
-        f"{type(item).__name__}{size}."
+        f"{type(item).__name__}{size}. One pair alone is [(inputs, targets)], or two "
+        "arrays."
     )
 
 

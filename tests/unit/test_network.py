@@ -1,5 +1,7 @@
 """The grid and the passes: what a network promises whatever its layers."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -271,3 +273,13 @@ def test_a_pass_that_fails_leaves_none_behind(monkeypatch):
         net.forward_cpu([[1, 2, 3]])
     with pytest.raises(ConfigError, match="backward_cpu: run forward_cpu first"):
         net.backward_cpu([[1, 1]])
+
+
+def test_a_copy_shares_no_layer():
+    net = Network.stack(Dense(3, 4), Dense(4, 2), seed=1)
+    before, _ = net.forward_cpu([[1, 2, 3]])
+    other = copy.copy(net)
+    other.train([([[1, 2, 3]], [[5, 5]])], {"Epochs": 3})
+    assert type(other) is Network
+    np.testing.assert_array_equal(net.forward_cpu([[1, 2, 3]])[0], before)
+    assert not np.allclose(other.forward_cpu([[1, 2, 3]])[0], before)

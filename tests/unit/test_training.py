@@ -356,6 +356,7 @@ def test_asking_for_a_gpu_that_may_not_be_used_is_a_clear_error(monkeypatch):
         ("ab", "got str"),
         (np.ones((2, 3)), "got ndarray"),
         ([(np.ones((2, 3)),)], "batch 1 of 1: expected a pair"),
+        (([[1, 2, 3]] * 4, [[1, 0]] * 4), "list of 4. One pair alone is [(inputs"),
         ([{"Input": [1, 2, 3]}], "expected Input and Target, got Input"),
         ([{"Imput": [1], "Target": [1]}], "Did you mean 'Input'"),
         ([{"Input": [1, 2, "a"], "Target": [1, 1]}], "expected numbers in rows"),
