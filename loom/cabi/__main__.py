@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from loom.cabi.build import BuildError, build
+from loom.errors import LoomError
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -24,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         print(build(options.out))
-    except BuildError as error:
+    except (BuildError, LoomError) as error:
         print(f"loom.cabi: {error}", file=sys.stderr)
         return 1
     return 0

@@ -23,6 +23,7 @@ from pathlib import Path
 import loom
 from loom import assets
 from loom.cabi import header
+from loom.files import make_folder
 
 SOURCES = ("start.c", "text.c", "numbers.c", "api.c")
 MODULE = "_loom_cabi"
@@ -70,7 +71,7 @@ def build(out: Path, flags: Iterable[str] = ()) -> Path:
         raise BuildError(f"{error}. Install the extra: loom-nn[cabi].") from None
     errors = import_module("distutils.errors")
     target = Path(out).absolute() / platform_name()
-    target.mkdir(parents=True, exist_ok=True)
+    make_folder(target)
     ffi = cffi.FFI()
     ffi.cdef(_DECLARATIONS)
     ffi.set_source(MODULE, '#include "internal.h"')

@@ -14,6 +14,7 @@ from pathlib import Path
 import loom
 from loom import assets
 from loom.fabric import vendor
+from loom.files import make_folder
 
 # What web/packs.mjs starts Python from: the library, and two packs.
 START = ("python-base.zip", "numpy-base.pack", "loom_nn-base.pack")
@@ -35,7 +36,7 @@ def write(folder: Path, kept: Path, say: Callable = print) -> None:
     """Write the whole site to `folder`; what others made is fetched into `kept`."""
     for name, text in assets.texts("page").items():
         path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         path.write_text(text, encoding="utf-8")
     (folder / "service-worker.js").write_text(NO_WORKER)
     add_vendor(folder, kept, say)
@@ -52,7 +53,7 @@ def add_vendor(folder: Path, kept: Path, say: Callable = print) -> None:
     """Pyodide into runtime/, and the charts into vendor/uplot/."""
     places = {"runtime": vendor.RUNTIME, "vendor/uplot": vendor.CHARTS}
     for place, files in places.items():
-        (folder / place).mkdir(parents=True, exist_ok=True)
+        make_folder(folder / place)
         for file in files:
             data = vendor.fetch(file, kept, say).read_bytes()
             if file.name.endswith(".mjs"):

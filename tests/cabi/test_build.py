@@ -9,6 +9,7 @@ import pytest
 import loom
 from loom import introspection
 from loom.cabi import header
+from loom.cabi.__main__ import main
 from tests.cabi.conftest import WARNINGS, output, tool
 
 USE = "#include <loom.h>\nint main(void) { return LOOM_OK; }\n"
@@ -102,3 +103,9 @@ def test_c_strings(text, tmp_path):
     output([tool("cc", needed=True), source, "-o", program])
     printed = subprocess.run([program], capture_output=True, check=True).stdout
     assert printed == text.encode()
+
+
+def test_a_folder_that_cannot_be_made(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["build", "--out", str(tmp_path / "file")]) == 1
+    assert "loom.cabi: cannot make the folder" in capsys.readouterr().err
