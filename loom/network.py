@@ -482,6 +482,7 @@ class Network(Grid, AsyncMethods):
     @python_only
     def astype(self, dtype) -> "Network":
         """Compute in another dtype (float64 for gradient checks). Returns self."""
+        self.release_gpu()  # it computes in float32
         self._dtype = np.dtype(dtype)
         for layer in self.layers:
             for arrays in (layer.parameters, layer.state):

@@ -95,6 +95,10 @@ def test_what_is_refused(adapter):
         net.backward_gpu(np.ones((2, 4)))
     with pytest.raises(ConfigError, match="expected a float32 network, got float64"):
         make().astype("float64").init_gpu()
+    open_one = make()
+    open_one.init_gpu()
+    with pytest.raises(ConfigError, match="expected a float32 network, got float64"):
+        open_one.astype("float64").forward_gpu(X)
 
 
 def test_bad_token_ids_are_refused_before_they_reach_the_device(adapter):
