@@ -15,6 +15,11 @@ from wgpu.backends.wgpu_native._api import error_handler
 
 SPIN = 0.0005  # seconds of asking again and again before waiting in the driver
 _NULL = ffi.NULL
+# wgpu-native 29 frees only command buffers whose byte here says that they were
+# submitted (the drop's condition is the wrong way round). Set after a submission was
+# seen to set it, and only then.
+_SUBMITTED = 16
+_frees = False
 _ids = count(1)
 _ended: dict = {}  # how the last request for each Mapped ended; None: not yet
 
@@ -95,7 +100,7 @@ def record(device, commands, copies, checked: Checked):
         lib.wgpuCommandEncoderCopyBufferToBuffer(encoder, *copy)
     recorded = lib.wgpuCommandEncoderFinish(encoder, _NULL)
     lib.wgpuCommandEncoderRelease(encoder)
-    recorded = ffi.gc(recorded, lib.wgpuCommandBufferRelease)
+    recorded = ffi.gc(recorded, _free)
     checked.so_far()
     return recorded
 
@@ -109,7 +114,18 @@ def ask(device, buffer, checked: Checked) -> None:
 
 def submit(device, recorded) -> None:
     """Submit what was recorded."""
+    global _frees
+    flag = ffi.cast("uint8_t *", recorded) + _SUBMITTED
+    before = flag[0]
     lib.wgpuQueueSubmit(device.queue._internal, 1, [recorded])
+    _frees = (before, flag[0]) == (0, 1)
+
+
+def _free(recorded) -> None:
+    # What was never submitted would stay for ever: 0.2 MB of each network.
+    if _frees:
+        (ffi.cast("uint8_t *", recorded) + _SUBMITTED)[0] = 1
+    lib.wgpuCommandBufferRelease(recorded)
 
 
 def wait(device) -> None:
