@@ -2,6 +2,8 @@
 // commands.
 import { LoomError } from "./errors.mjs";
 
+/** Bytes from which a write goes through a carrier, and how many of those are kept. */
+const [LARGE, CARRIERS] = [1 << 20, 4];
 const ACCESS = { read: "read-only-storage", write: "storage", uniform: "uniform" };
 const PERSISTENT = new Set(["weight", "half", "gradient", "slot", "state", "control"]);
 const ITEM = { f32: 4, f16: 2, u32: 4 };
@@ -71,6 +73,63 @@ export class Pipelines {
       this.#layouts.set(key, this.#raw.createBindGroupLayout({ entries }));
     }
     return this.#layouts.get(key);
+  }
+}
+
+/** Writes to a device's buffers. */
+export class Uploads {
+  #raw;
+  /** Mapped buffers for large writes by size; null while the device has it. */
+  #carriers = new Map();
+
+  /** @param {GPUDevice} raw */
+  constructor(raw) {
+    this.#raw = raw;
+  }
+
+  /**
+   * As writeBuffer, which takes new memory each time (8 MB: 8 ms). What is as large as a
+   * write before goes through a buffer that is kept, and mapped again afterwards (2 ms).
+   */
+  put(buffer, offset, bytes) {
+    const { length } = bytes;
+    const carrier = this.#carriers.get(length);
+    if (carrier) {
+      this.#carriers.set(length, null);
+      new Uint8Array(carrier.getMappedRange()).set(bytes);
+      carrier.unmap();
+      const encoder = this.#raw.createCommandEncoder();
+      encoder.copyBufferToBuffer(carrier, 0, buffer, offset, length);
+      this.#raw.queue.submit([encoder.finish()]);
+      this.#carry(length, carrier);
+      return;
+    }
+    this.#raw.queue.writeBuffer(buffer, offset, bytes);
+    if (length < LARGE || this.#carriers.has(length)) return;
+    if (this.#carriers.size === CARRIERS) {
+      const [oldest] = this.#carriers.keys();
+      this.#carriers.get(oldest)?.destroy();
+      this.#carriers.delete(oldest);
+    }
+    this.#carry(length);
+  }
+
+  /** Have a carrier made if there is none, and mapped for the next write. */
+  async #carry(size, carrier) {
+    this.#carriers.set(size, null);
+    try {
+      if (!carrier) {
+        const usage = GPUBufferUsage.MAP_WRITE | GPUBufferUsage.COPY_SRC;
+        this.#raw.pushErrorScope("out-of-memory");
+        carrier = this.#raw.createBuffer({ size, usage, label: "carrier" });
+        if (await this.#raw.popErrorScope()) return; // it goes without
+      }
+      await carrier.mapAsync(GPUMapMode.WRITE);
+    } catch {
+      return; // the device is lost
+    }
+    if (this.#carriers.has(size)) this.#carriers.set(size, carrier);
+    else carrier.destroy();
   }
 }
 

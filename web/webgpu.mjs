@@ -2,7 +2,7 @@
 // that stand in a program and goes through its dispatches. It knows no layer and has no
 // arithmetic. Python's end is loom/gpu/browser.py; handles are integers.
 import { LoomError } from "./errors.mjs";
-import { copied, encode, Executable, Kept, padded, Pipelines } from "./executable.mjs";
+import { copied, encode, Executable, Kept, padded, Pipelines, Uploads } from "./executable.mjs";
 
 /** Ours -> WebGPU's; used where they exist, never required. */
 const FEATURES = { f16: "shader-f16", subgroups: "subgroups", timestamps: "timestamp-query" };
@@ -20,8 +20,6 @@ const IN_FLIGHT = 3;
 const [LARGEST, SHORT, LONG] = [16, 2, 10];
 /** Staging buffers that are kept. */
 const IDLE = 8;
-/** Bytes from which a write goes through a carrier, and how many of those are kept. */
-const [LARGE, CARRIERS] = [1 << 20, 4];
 /** Ms from a failure to the loss that it may come from. */
 const LOSS = 500;
 /** Ms of asking for a result again and again before waiting for the browser to look. */
@@ -30,6 +28,7 @@ const ASKING = 3;
 /** Handles are of one device only. */
 let next = 1;
 
+const refused = (why) => new LoomError(`the GPU reports: ${why}`, "DeviceError");
 const lostError = (why) =>
   new LoomError(`the GPU was lost: ${why.replace(/\.$/, "")}`, "DeviceLost");
 
@@ -93,14 +92,17 @@ export class Device {
   #flying = [];
   #group = 1;
   #grouped = 0;
+  /** Of buffers that were made: rejected where one could not be. @type {Promise<void>[]} */
+  #making = [];
   /** Staging buffers that wait for another use. @type {GPUBuffer[]} */
   #idle = [];
-  /** Mapped buffers for large writes by size; null while the device has it. */
-  #carriers = new Map();
+  /** @type {Uploads} */
+  #uploads;
 
   constructor(adapter, raw) {
     this.#adapter = adapter;
     this.#raw = raw;
+    this.#uploads = new Uploads(raw);
     this.#pipelines = new Pipelines(raw, (error) => this.#failed(error));
     raw.lost.then(({ reason, message }) => {
       this.lost = message || reason || "no reason given";
@@ -130,8 +132,18 @@ export class Device {
   buffer(bytes, label) {
     this.#check();
     const handle = next++;
-    this.#buffers.set(handle, this.make(bytes, "storage", label));
+    const make = () => this.#buffers.set(handle, this.make(bytes, "storage", label));
+    this.#making.push(this.#watched(make)[1]);
     return handle;
+  }
+
+  /** Reject if any buffer that was asked for could not be made. */
+  async made() {
+    try {
+      await Promise.all(this.#making.splice(0));
+    } catch (error) {
+      throw await this.#alone(error);
+    }
   }
 
   /** Give a buffer's memory back. */
@@ -175,12 +187,12 @@ export class Device {
   /** Queue a write to a GPUBuffer. */
   put(buffer, offset, data) {
     if (ArrayBuffer.isView(data)) {
-      this.#put(buffer, offset, padded(data));
+      this.#uploads.put(buffer, offset, padded(data));
       return;
     }
     const view = data.getBuffer("u8");
     try {
-      this.#put(buffer, offset, padded(view.data));
+      this.#uploads.put(buffer, offset, padded(view.data));
     } finally {
       view.release();
     }
@@ -208,18 +220,21 @@ export class Device {
     const program = JSON.parse(text);
     const names = JSON.parse(persistent);
     const rows = program.pipelines;
-    const made = rows.map((row) => this.#pipelines.get(row, program.shaders[row.shader]));
+    const compiled = rows.map((row) => this.#pipelines.get(row, program.shaders[row.shader]));
     const layouts = rows.map((row) => this.#pipelines.layout(row.layout));
     const kept = (name) => this.#buffers.get(names[name]);
     // Its buffers are made while the pipelines are.
-    const executable = new Executable(this, this.#raw, program, layouts, kept);
+    const make = () => new Executable(this, this.#raw, program, layouts, kept);
+    const [executable, ready] = this.#watched(make);
     try {
-      const [pipelines] = await Promise.all([Promise.all(made), this.#settled()]);
+      // What could not be made before is told before what follows from it.
+      const all = [Promise.all(compiled), this.made().then(() => ready)];
+      const [pipelines] = await Promise.all(all);
       this.#check();
       executable.complete(pipelines);
     } catch (error) {
       executable.close();
-      throw error;
+      throw await this.#alone(error);
     }
     const handle = next++;
     this.#executables.set(handle, executable);
@@ -346,51 +361,6 @@ export class Device {
 
   // Inside ------------------------------------------------------------------------
 
-  /**
-   * As writeBuffer, which takes new memory each time (8 MB: 8 ms). What is as large as a
-   * write before goes through a buffer that is kept, and mapped again afterwards (2 ms).
-   */
-  #put(buffer, offset, bytes) {
-    const { length } = bytes;
-    const carrier = this.#carriers.get(length);
-    if (carrier) {
-      this.#carriers.set(length, null);
-      new Uint8Array(carrier.getMappedRange()).set(bytes);
-      carrier.unmap();
-      const encoder = this.#raw.createCommandEncoder();
-      encoder.copyBufferToBuffer(carrier, 0, buffer, offset, length);
-      this.#raw.queue.submit([encoder.finish()]);
-      this.#carry(length, carrier);
-      return;
-    }
-    this.#raw.queue.writeBuffer(buffer, offset, bytes);
-    if (length < LARGE || this.#carriers.has(length)) return;
-    if (this.#carriers.size === CARRIERS) {
-      const [oldest] = this.#carriers.keys();
-      this.#carriers.get(oldest)?.destroy();
-      this.#carriers.delete(oldest);
-    }
-    this.#carry(length);
-  }
-
-  /** Have a carrier made if there is none, and mapped for the next write. */
-  async #carry(size, carrier) {
-    this.#carriers.set(size, null);
-    try {
-      if (!carrier) {
-        const usage = GPUBufferUsage.MAP_WRITE | GPUBufferUsage.COPY_SRC;
-        this.#raw.pushErrorScope("out-of-memory");
-        carrier = this.#raw.createBuffer({ size, usage, label: "carrier" });
-        if (await this.#raw.popErrorScope()) return; // it goes without
-      }
-      await carrier.mapAsync(GPUMapMode.WRITE);
-    } catch {
-      return; // the device is lost
-    }
-    if (this.#carriers.has(size)) this.#carriers.set(size, carrier);
-    else carrier.destroy();
-  }
-
   /** The copy that `take` makes. */
   #into(executable, name, from) {
     const target = this.#executables.get(executable).named(name);
@@ -474,26 +444,46 @@ export class Device {
     if (this.lost) throw lostError(this.lost);
     const complaint = this.#complaint;
     this.#complaint = "";
-    if (complaint) throw new LoomError(`the GPU reports: ${complaint}`, "DeviceError");
+    if (complaint) throw refused(complaint);
   }
 
-  /** Return when the device has looked at everything asked of it so far. */
-  async #settled() {
-    try {
-      this.#raw.pushErrorScope("validation");
-      await this.#raw.popErrorScope();
-    } catch (error) {
-      throw await this.#failed(error);
-    }
-    this.#check();
+  /**
+   * What `make` gives, and a promise that is rejected if the device refuses any of it: so
+   * that it is told to who asked, and to nobody else.
+   * @returns {[any, Promise<void>]}
+   */
+  #watched(make) {
+    const kinds = ["validation", "out-of-memory"];
+    for (const kind of kinds) this.#raw.pushErrorScope(kind);
+    const made = make();
+    const told = Promise.all(kinds.map(() => this.#raw.popErrorScope()));
+    const ready = told.then(
+      ([memory, invalid]) => {
+        const advice = "Make the batch or the network smaller, or use the CPU.";
+        if (memory) throw refused(`it has no room: ${memory.message} ${advice}`);
+        if (invalid) throw refused(invalid.message);
+      },
+      async (error) => {
+        throw await this.#failed(error);
+      },
+    );
+    ready.catch(() => {}); // told to who awaits it
+    return [made, ready];
+  }
+
+  /** The error, once what follows from it was complained of: writes to what is not there. */
+  async #alone(error) {
+    await this.#watched(() => {})[1].catch(() => {});
+    this.#complaint = "";
+    return error;
   }
 
   /** The error to throw for one of the browser's: what fails by a loss may come before it. */
-  async #failed({ message }) {
+  async #failed(error) {
+    if (error instanceof LoomError) return error;
     await Promise.race([this.#raw.lost, new Promise((resolve) => setTimeout(resolve, LOSS))]);
-    const complaint = this.#complaint || message;
+    const complaint = this.#complaint || error.message;
     this.#complaint = "";
-    if (this.lost) return lostError(this.lost);
-    return new LoomError(`the GPU reports: ${complaint}`, "DeviceError");
+    return this.lost ? lostError(this.lost) : refused(complaint);
   }
 }

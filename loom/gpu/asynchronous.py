@@ -67,7 +67,13 @@ class AsyncSession(Session):
         """Values on the device, for passes of any session there."""
         if self.device.lost and not self.training:
             await self.recover()
-        return GPUArray(self.device, values, self.stored)
+        made = GPUArray(self.device, values, self.stored)
+        try:
+            await self.device.ask("made")
+        except DeviceError:
+            made.free()
+            raise
+        return made
 
     async def forward(self, x: Array | GPUArray) -> Array:
         """Outputs in evaluation mode; x (B, *input_shape), checked by the network."""
@@ -226,6 +232,7 @@ class AsyncSession(Session):
                 made = await self.device.load(program, store)
             except DeviceError:
                 if self.store is store and not self._closed:
+                    self._begin_again()
                     raise
                 continue  # the buffers that it was made for have gone meanwhile
             # Another call may have made it too, or the network was changed.
@@ -234,6 +241,14 @@ class AsyncSession(Session):
             else:
                 self._keep(made, rows, mode, **training)
         return found
+
+    def _begin_again(self) -> None:
+        """Some of the buffers may not be there: all are made anew by the next call."""
+        if not self.held:
+            self._drop()
+            self._new_store()
+            self.mirror.resend()
+            self._last = None
 
     def follow(self) -> None:
         """As Session's; DeviceError where the network has left this session."""

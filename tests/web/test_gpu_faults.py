@@ -196,6 +196,50 @@ def test_without_an_adapter_after_a_loss_the_cpu_goes_on(page):
     assert gpu < cpu
 
 
+SCARCE = """
+    window.room = Infinity;
+    const create = GPUDevice.prototype.createBuffer;
+    GPUDevice.prototype.createBuffer = function (options) {
+      const none = options.size > room; // refused as the browser itself does it
+      return create.call(this, none ? { ...options, size: 2 ** 50 } : options);
+    };
+"""
+
+
+def test_without_room_the_call_fails_and_no_other(browser, server):
+    page = opened(browser, server, SCARCE)
+    failed, other, after, weights, again, array = page.run(
+        SMALL
+        + """
+        const why = ({ kind, message }) => [kind, message];
+        const big = new Float32Array(4000 * 8).fill(0.5);
+        big.shape = [4000, 8];
+        const beside = loom.NewNetwork(8, 1, 1, 1, 1);
+        await network.ForwardGPU(x);
+        room = 60_000;
+        const both = [network.ForwardGPU(big).catch(why), beside.ForwardGPU(x)];
+        const [failed, [other]] = await Promise.all(both);
+        const [after] = await network.ForwardGPU(x);
+        const wide = loom.NewNetwork(256, 1, 1, 1, 1);
+        wide.SetLayer(0, 0, 0, loom.InitDenseLayer(256, 256, "relu"));
+        const row = new Float32Array(256).fill(1);
+        const weights = await wide.ForwardGPU(row).catch(why);
+        const array = await wide.ToGPU(big).catch(why);
+        room = Infinity;
+        const [y] = await wide.ForwardGPU(row);
+        const [z] = wide.ForwardCPU(row);
+        const apart = Math.max(...y.map((v, i) => Math.abs(v - z[i])));
+        return [failed, other.length, after.length, weights, apart, array];
+        """
+    )
+    for kind, message in (failed, weights, array):
+        assert kind == "DeviceError"
+        assert message.startswith("the GPU reports: Buffer size")
+    assert (other, after) == (512, 256)
+    assert again < 1e-4
+    page.close()
+
+
 def test_calls_at_once_open_one_gpu_and_leave_no_bytes(page):
     opened, before, after, same = page.run(
         SMALL
@@ -234,7 +278,7 @@ def test_a_release_ends_the_calls_that_wait(page):
         await network.call("ReleaseGPU");
         await network.call("InitGPU");
         const opened = network.ForwardGPU(x.slice(0, 8)).catch(why);
-        await network.call("InitGPU");
+        await network.call("InitGPU", "auto");
         const [y] = await network.ForwardGPU(x);
         const [z] = network.ForwardCPU(x);
         return [await released, await opened,
@@ -255,7 +299,7 @@ def test_a_network_keeps_gpu_and_layers_while_it_is_trained(page):
         const run = network.Train([x, t], { ...config, Epochs: 100 });
         await sleep(60);
         const released = await network.call("ReleaseGPU").catch(why);
-        const opened = await network.call("InitGPU").catch(why);
+        const opened = await network.call("InitGPU", "auto").catch(why);
         const { FinalLoss } = await run;
         const longer = network.Train([x, t], { ...config, Epochs: 3000 }).catch(why);
         await sleep(60);
