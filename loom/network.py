@@ -189,9 +189,11 @@ class Network(Grid, AsyncMethods):
         precision "f16" stores weights, activations and training's gradients in halves,
         and computes in float32 (loom.gpu.packed: what is kept in how many bits);
         "auto" does so where the GPU can. devices "all" trains on every GPU of
-        the machine, each with a share of the batch. Again with the same options it
-        does nothing; others close it first. Raises DeviceError: no GPU, or one that
-        cannot do it, and what to do.
+        the machine, each with a share of the batch: the result of one, but for batch
+        norms, which see their own share alone (as in PyTorch's
+        DistributedDataParallel). Again with the same options it does nothing; others
+        close it first. Raises DeviceError: no GPU, or one that cannot do it, and what
+        to do.
         """
         from loom.gpu import open_session
 
