@@ -250,6 +250,7 @@ def test_what_the_gpu_complains_of_reaches_the_caller(browser, server):
         loom.pyodide.runPython(
           "from loom.gpu.browser import _opened; d = _opened[0];"
           + "d.write(d.buffer(16), 64, b'off!')");
+        await new Promise((resolve) => setTimeout(resolve, 200)); // by an event
         const kind = await network.ForwardGPU(x)
           .catch((error) => [error.kind, error.message]);
         const after = await network.ForwardGPU(x);
