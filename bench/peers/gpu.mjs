@@ -15,10 +15,16 @@ const report = (row) => fetch("/report", { method: "POST", body: JSON.stringify(
 const words = (error) => `${error?.message ?? error}`.slice(-300);
 const tell = (contender, stage) => report({ contender, stage });
 
-/** Milliseconds of an empty submission and a mapping, as any call must take. */
+/**
+ * Milliseconds of an empty submission and a mapping, as any call must take. The browser's
+ * compiler starts here, with a shader of nobody's: no contender pays for it.
+ */
 async function roundTrip() {
   const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
   const device = await adapter.requestDevice();
+  const code = "@compute @workgroup_size(1) fn main() {}";
+  const module = device.createShaderModule({ code });
+  await device.createComputePipelineAsync({ layout: "auto", compute: { module } });
   const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
   const buffer = device.createBuffer({ size: 256, usage });
   const times = [];

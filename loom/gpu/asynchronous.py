@@ -16,10 +16,14 @@ from loom.evaluation import CHUNK
 from loom.gpu import browser, check_options, packed
 from loom.gpu.array import GPUArray
 from loom.gpu.kernels.optimize import RING, Control, slots_of, step_block
+from loom.gpu.lower import lower
+from loom.gpu.program import Limits
 from loom.gpu.session import CONTROL_BYTES, Session, split
 from loom.gpu.store import DeviceLost
 from loom.gpu.training import PARTS, UNREAD, DeviceEngine, Entry
 from loom.layers.base import Layer
+from loom.layers.dense import Dense
+from loom.network import Network
 
 Array = np.ndarray
 LOSSES = 3  # of the device in a row after which training gives up
@@ -424,7 +428,17 @@ class AsyncEngine(DeviceEngine):
 async def opened(precision: str = "f32", devices: str = "one") -> browser.Device:
     """The page's GPU. Raises DeviceError that says why there is none."""
     check_options(precision, devices)
-    return await browser.opened()
+    return await browser.opened(_rehearse)
+
+
+def _rehearse() -> None:
+    # What lowers a network runs cold, at a third of its speed, the first time: that is
+    # over before anyone waits for a first pass.
+    net = Network.stack(Dense(4, 4), seed=1)
+    program = lower(net, 1, "forward", limits=Limits(software=True))
+    program.to_dict()
+    for row in program.pipelines:
+        row.source()
 
 
 async def events(trainer, run: Iterator) -> AsyncIterator:

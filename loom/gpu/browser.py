@@ -6,7 +6,7 @@ one call. What a session adds on top is in `loom.gpu.asynchronous`.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,10 +31,11 @@ class Handle:
     size: int
 
 
-async def opened() -> "Device":
+async def opened(meanwhile: Callable[[], Any] = tuple) -> "Device":
     """The page's device, opened once; a new one where it was lost.
 
-    Raises DeviceError that says why there is none.
+    meanwhile() is called while the browser looks for one. Raises DeviceError that says
+    why there is none.
     """
     if not _opened or _opened[0].lost:
         try:
@@ -44,7 +45,9 @@ async def opened() -> "Device":
                 "this page did not load Loom through web/loom.mjs, which brings what "
                 "runs GPU programs. Load it so, or use the CPU."
             ) from None
-        raw = await waited(loom_webgpu.later(loom_webgpu, "open"))
+        begun = loom_webgpu.later(loom_webgpu, "open")
+        meanwhile()
+        raw = await waited(begun)
         if not _opened or _opened[0].raw != raw:  # who asked before has made it
             _opened[:] = [Device(raw, loom_webgpu.later)]
     return _opened[0]
