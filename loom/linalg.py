@@ -1,8 +1,10 @@
-"""The one door for matrix products, convolution windows and softmax.
+"""The one door for matrix products, convolution windows, softmax and finiteness.
 
 Natively NumPy with its BLAS; in the browser the SIMD kernels of `loom.kernels`, which
 answer False for arrays that they leave to NumPy (another dtype, memory that overlaps).
 """
+
+from math import isfinite
 
 import numpy as np
 
@@ -341,3 +343,14 @@ class SequenceWindows:
             taken += windows[:, :, k * c : (k + 1) * c]
         rows, inside = covered(start, out.shape[1], self._padded.shape[1], self._window)
         out[:, rows] += self._padded[:, inside]
+
+
+def all_finite(array: Array) -> bool:
+    """Whether no value is NaN or infinite."""
+    if array.size <= 4096:
+        return np.count_nonzero(np.isfinite(array)) == array.size
+    flat = array.reshape(-1)
+    # One pass without a temporary; an overflow is looked at again.
+    with np.errstate(over="ignore", invalid="ignore"):
+        square = np.dot(flat, flat)
+    return isfinite(square) or bool(np.isfinite(flat).all())

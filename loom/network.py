@@ -18,7 +18,8 @@ from loom.errors import ConfigError, DeviceError, InputError, ShapeError
 from loom.gpu.array import GPUArray
 from loom.grid import Grid, integer, python_only
 from loom.layers import Run
-from loom.layers.base import LIMIT, Shape, all_finite, as_floats, batch_text
+from loom.layers.base import LIMIT, Shape, as_floats, batch_text
+from loom.linalg import all_finite
 
 if TYPE_CHECKING:
     from loom.evaluation import DeviationMetrics
@@ -197,9 +198,8 @@ class Network(Grid, AsyncMethods):
         """
         from loom.gpu import open_session
 
-        if self._gpu is not None and self._gpu.serves(precision, devices):
-            return
-        self._gpu = open_session(self, precision, devices)
+        if self._gpu is None or not self._gpu.serves(precision, devices):
+            self._gpu = open_session(self, precision, devices)
 
     @python_only
     def to_gpu(self, values: Array) -> GPUArray:
@@ -431,15 +431,13 @@ class Network(Grid, AsyncMethods):
         return array
 
     def _check_finite(self, array: Array, where: str) -> None:
-        if isinstance(array, GPUArray):  # to_gpu did
-            return
-        if not all_finite(array):
-            flat = array.reshape(-1)
-            at = int(np.flatnonzero(~np.isfinite(flat))[0])
+        # What is on the GPU was checked by to_gpu.
+        if not isinstance(array, GPUArray) and not all_finite(array):
+            at = int(np.flatnonzero(~np.isfinite(array))[0])
             place = tuple(int(i) for i in np.unravel_index(at, array.shape))
             raise InputError(
-                f"{where}: expected finite numbers, got {flat[at]} at index {place}. "
-                "Clean the data first."
+                f"{where}: expected finite numbers, got {array[place]} at index "
+                f"{place}. Clean the data first."
             )
 
     def _samples(

@@ -20,7 +20,7 @@ from loom.gpu.lower import lower
 from loom.gpu.mirror import Mirror
 from loom.gpu.program import Buffer, Program
 from loom.gpu.store import DeviceLost, Store
-from loom.layers.base import all_finite
+from loom.linalg import all_finite
 
 Array = np.ndarray
 KEPT = 8  # programs of a session: batch shapes and modes

@@ -25,7 +25,7 @@ place, never keeps a batch in itself, and computes in the dtype of its parameter
 
 import re
 from dataclasses import dataclass
-from math import isfinite, prod
+from math import prod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -478,17 +478,6 @@ def as_floats(value: Any, dtype=np.float32) -> Array:
         raise TypeError(f"no numbers: {array.dtype}")
     with np.errstate(over="ignore"):
         return array.astype(dtype, copy=False)
-
-
-def all_finite(array: Array) -> bool:
-    """Whether no value is NaN or infinite."""
-    if array.size <= 4096:
-        return np.count_nonzero(np.isfinite(array)) == array.size
-    flat = array.reshape(-1)
-    # One pass without a temporary; an overflow is looked at again.
-    with np.errstate(over="ignore", invalid="ignore"):
-        square = np.dot(flat, flat)
-    return isfinite(square) or bool(np.isfinite(flat).all())
 
 
 def as_parameter(value: Any, shape: Shape, where: str) -> Array:

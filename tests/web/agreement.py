@@ -13,6 +13,19 @@ CASES = [
     for row in record.examples()
     if not row[3] and row[1].layer.lower_forward is not Layer.lower_forward
 ]
+# In a page: matrices of values, and the greatest distance of two.
+VALUES = """
+    const values = (rows, k, columns = 6) => {
+      const wave = (_, i) => Math.sin(i * i + k);
+      const x = Float32Array.from({ length: rows * columns }, wave);
+      x.shape = [rows, columns];
+      return x;
+    };
+    const apart = (a, b) => {
+      if (a.length !== b.length || `${a.shape}` !== `${b.shape}`) return Infinity;
+      return a.reduce((most, v, i) => Math.max(most, Math.abs(v - b[i])), 0);
+    };
+"""
 # The body of an async function of `argument`, in a page that has `loom`.
 BOTH = """
     const { text, dtype } = argument;

@@ -1,21 +1,15 @@
 """Arrays that stay on the GPU, in the page and in the worker."""
 
-START = """
+from agreement import VALUES
+
+START = (
+    VALUES
+    + """
     const make = async () => {
       const network = await loom.NewNetwork(6, 1, 1, 2, 1);
       await network.SetLayer(0, 0, 0, await loom.InitDenseLayer(6, 5, "tanh"));
       await network.SetLayer(0, 0, 1, await loom.InitDenseLayer(5, 3, "linear"));
       return network;
-    };
-    const values = (rows, k, columns = 6) => {
-      const wave = (_, i) => Math.sin(i * i + k);
-      const x = Float32Array.from({ length: rows * columns }, wave);
-      x.shape = [rows, columns];
-      return x;
-    };
-    const apart = (a, b) => {
-      if (a.length !== b.length || `${a.shape}` !== `${b.shape}`) return Infinity;
-      return a.reduce((most, v, i) => Math.max(most, Math.abs(v - b[i])), 0);
     };
     const refusal = ({ kind, message }) => [kind, message];
     const refused = async (call) => {
@@ -24,6 +18,7 @@ START = """
     const network = await make();
     const live = async () => (await network.call("GPUInfo")).live_bytes;
 """
+)
 
 
 def test_passes_of_arrays_that_are_there(either):

@@ -4,21 +4,15 @@ Each test has ForwardGPU beside ForwardCPU, which Python always makes. That look
 weights, so that Python makes the next pass on the GPU: several are compared together.
 """
 
-START = """
+from agreement import VALUES
+
+START = (
+    VALUES
+    + """
     const network = await loom.NewNetwork(6, 1, 1, 2, 1);
     const dense = await loom.InitDenseLayer(6, 5, "tanh");
     await network.SetLayer(0, 0, 0, dense);
     await network.SetLayer(0, 0, 1, await loom.InitDenseLayer(5, 3, "linear"));
-    const values = (rows, k, columns = 6) => {
-      const wave = (_, i) => Math.sin(i * i + k);
-      const x = Float32Array.from({ length: rows * columns }, wave);
-      x.shape = [rows, columns];
-      return x;
-    };
-    const apart = (a, b) => {
-      if (a.length !== b.length || `${a.shape}` !== `${b.shape}`) return Infinity;
-      return a.reduce((most, v, i) => Math.max(most, Math.abs(v - b[i])), 0);
-    };
     /** Of passes on the GPU the greatest distance from the CPU's. */
     const check = async (...inputs) => {
       const outputs = [], gaps = [];
@@ -30,6 +24,7 @@ START = """
     };
     const refusal = ({ kind, message }) => [kind, message];
 """
+)
 # How many passes Python makes from here on.
 COUNTED = """
     const python = loom.pyodide;
